@@ -1,0 +1,18 @@
+#pragma once
+
+// Opening the files that weights are published in. Each function checks everything a file says
+// about itself before it is believed: lengths, offsets, overlaps, shapes, element types, names.
+// Errors: ERR_NOT_FOUND, ERR_FORMAT (the file is broken), ERR_DTYPE (an element type we do not
+// read), ERR_UNSAFE_PICKLE (a pickle that would run code), ERR_UNSUPPORTED (a sound file of a kind
+// we do not read).
+
+#include <memory>
+#include <string>
+
+#include "io/tensor_file.h"
+
+namespace monosem::io {
+
+std::shared_ptr<const TensorFile> open_safetensors(const std::string& path);
+
+}  // namespace monosem::io
