@@ -24,7 +24,7 @@ export type TensorLike =
   | { readonly data: TypedArray; readonly shape: readonly number[]; readonly dtype?: DType };
 
 /** The tensors made since each enclosing `scope` began, innermost last. */
-const frames: Set<Tensor>[] = [];
+const frames: (Set<Tensor> | undefined)[] = [];
 
 interface TensorOptions {
   dtype?: DType;
@@ -355,6 +355,16 @@ export function scope<R>(body: () => R): R {
   return result;
 }
 
+/** Runs code whose tensors no enclosing `scope` frees: what hooks make and keep is theirs. */
+export function unscoped<R>(body: () => R): R {
+  frames.push(undefined);
+  try {
+    return body();
+  } finally {
+    frames.pop();
+  }
+}
+
 function collect(value: unknown, into: Set<Tensor>, depth: number): void {
   if (value instanceof Tensor) into.add(value);
   else if (depth > 4 || value === null || typeof value !== 'object') return;
@@ -446,7 +456,7 @@ function flatten(nested: NestedArray): { values: Float32Array; shape: number[] }
 }
 
 /** [start, end) of one index on a dimension, negatives from the end, cuts clamped as in Python. */
-function range(at: Index, length: number, dim: number): [number, number] {
+export function range(at: Index, length: number, dim: number): [number, number] {
   if (at === null) return [0, length];
   if (typeof at === 'number') {
     const start = at < 0 ? at + length : at;
