@@ -223,6 +223,7 @@ typedef struct {
   uint32_t abi;  /* MONOSEM_BACKEND_ABI of the side that filled the table */
   uint32_t size; /* sizeof(monosem_backend) of that side */
   const char* name;
+  int32_t host_memory; /* 1: device addresses are host addresses, as on the CPU */
 
   /* ---- devices and memory */
   int32_t (*device_count)(void); /* negative: none, last_error says why */

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <napi.h>
+
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "addon/environment.h"
+#include "core/feature_acts.h"
+#include "core/ops.h"
+#include "core/sae.h"
+
+namespace monosem::addon {
+
+/// A JavaScript object that owns a native value: a tensor, activations, a plan.
+///
+/// Each class is tagged, so that an object of another class (or of another copy of the addon) is
+/// refused rather than reinterpreted. Tags are drawn when the addon loads.
+template <class Value>
+class Handle : public Napi::ObjectWrap<Handle<Value>> {
+ public:
+  /// What the class is called in messages: "a Tensor". The constructor's place in Environment.
+  static const char* const kName;
+  static Napi::FunctionReference Environment::* const kConstructor;
+
+  using Member = Napi::ClassPropertyDescriptor<Handle>;
+
+  static void define(Napi::Env env, const char* name, std::vector<Member> members) {
+    members.push_back(Handle::template InstanceMethod<&Handle::dispose>("dispose"));
+    Environment::of(env).*kConstructor = Napi::Persistent(Handle::DefineClass(env, name, members));
+  }
+
+  /// A read-only property, or a method without arguments, that `get` computes.
+  template <Napi::Value (*get)(Napi::Env, Value&)>
+  static Member property(const char* name) {
+    return Handle::template InstanceAccessor<&Handle::template read<get>>(name);
+  }
+  template <Napi::Value (*get)(Napi::Env, Value&)>
+  static Member method(const char* name) {
+    return Handle::template InstanceMethod<&Handle::template read<get>>(name);
+  }
+
+  static Napi::Value wrap(Napi::Env env, Value value) {
+    return (Environment::of(env).*kConstructor)
+        .New({Napi::External<Value>::New(env, &value)});  // moved from before New returns
+  }
+
+  /// The value of `js`. Throws ERR_INVALID_ARGUMENT for anything else, ERR_DISPOSED after dispose.
+  static Value& of(const Napi::Value& js) {
+    if (!js.IsObject() || !js.As<Napi::Object>().CheckTypeTag(&tag())) {
+      throw Error(kInvalidArgument, std::string("expected ") + kName);
+    }
+    return Handle::Unwrap(js.As<Napi::Object>())->value();
+  }
+
+  explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Handle>(info) {
+    guarded(info.Env(), [&] {
+      if (info.Length() != 1 || !info[0].IsExternal()) {
+        throw Error(kInvalidArgument, std::string(kName) + " is not made by hand");
+      }
+      value_ = std::move(*info[0].As<Napi::External<Value>>().Data());
+      info.This().template As<Napi::Object>().TypeTag(&tag());
+      reported_ = external_bytes(*value_);
+      report(info.Env(), reported_);
+    });
+  }
+
+  Value& value() {
+    if (!value_) throw Error(kDisposed, std::string("this is ") + kName + " that was disposed");
+    return *value_;
+  }
+
+  void Finalize(Napi::BasicEnv env) override { release(env); }
+
+ private:
+  template <Napi::Value (*get)(Napi::Env, Value&)>
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return get(info.Env(), value()); });
+  }
+
+  static const napi_type_tag& tag() {
+    static const napi_type_tag drawn = [] {
+      std::random_device random;
+      const auto word = [&] { return uint64_t{random()} << 32 | random(); };
+      return napi_type_tag{word(), word()};
+    }();
+    return drawn;
+  }
+
+  /// Memory that the garbage collector should know of and that no other handle told it.
+  static int64_t external_bytes(const Value& value);
+
+  void report(Napi::BasicEnv env, int64_t bytes) {
+    if (bytes != 0) Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
+  }
+
+  void release(Napi::BasicEnv env) {
+    if (!value_) return;
+    report(env, -reported_);
+    value_.reset();
+  }
+
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    release(info.Env());
+    return info.Env().Undefined();
+  }
+
+  std::optional<Value> value_;
+  int64_t reported_ = 0;
+};
+
+using TensorHandle = Handle<Tensor>;
+using ActsHandle = Handle<Acts>;
+using PlanHandle = Handle<std::shared_ptr<SaePlan>>;
+using CancelHandle = Handle<Cancel>;
+
+// ---- arguments. They throw ERR_INVALID_ARGUMENT.
+inline Tensor& tensor(const Napi::Value& js) { return TensorHandle::of(js); }
+Tensor optional_tensor(const Napi::Value& js);  ///< empty for null
+double number(const Napi::Value& js);
+int64_t integer(const Napi::Value& js);
+std::string string(const Napi::Value& js);
+Shape integers(const Napi::Value& js);
+
+// ---- results
+Napi::Value js(Napi::Env env, const Tensor& t);  ///< null for an empty one
+Napi::Array js_shape(Napi::Env env, const Shape& shape);
+Napi::Array js_tensors(Napi::Env env, std::initializer_list<Tensor> tensors);
+
+/// A function of the addon. Each file of this folder adds a static table of its own to `exports`.
+struct Export {
+  const char* name;
+  Napi::Value (*function)(const Napi::CallbackInfo&);
+};
+void add(Napi::Env env, Napi::Object exports, std::span<const Export> functions);
+
+/// The class of a handle and the functions around it, one file each.
+void define_devices(Napi::Env env, Napi::Object exports);
+void define_tensors(Napi::Env env, Napi::Object exports);
+void define_transformer(Napi::Env env, Napi::Object exports);
+void define_acts(Napi::Env env, Napi::Object exports);
+void define_sae(Napi::Env env, Napi::Object exports);
+
+}  // namespace monosem::addon
