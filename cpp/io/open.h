@@ -14,5 +14,10 @@
 namespace monosem::io {
 
 std::shared_ptr<const TensorFile> open_safetensors(const std::string& path);
+/// NumPy archives: arrays of numbers only. Names are the members' without ".npy".
+std::shared_ptr<const TensorFile> open_npz(const std::string& path);
+/// PyTorch zip checkpoints whose object is a dictionary: its tensors, under their keys. No pickled
+/// code is run, whatever the file asks for.
+std::shared_ptr<const TensorFile> open_torch(const std::string& path);
 
 }  // namespace monosem::io

@@ -25,7 +25,7 @@ std::string with_header(const std::string& header, std::size_t data_bytes) {
   return out + header + std::string(data_bytes, '\1');
 }
 
-const char* code_of_header(const std::string& header, std::size_t data_bytes) {
+std::string code_of_header(const std::string& header, std::size_t data_bytes) {
   std::string path = scratch_file("header.safetensors");
   write_file(path, with_header(header, data_bytes));
   return code_of([&] { open_safetensors(path); });
@@ -90,20 +90,19 @@ TEST(safetensors_writer_refuses_what_cannot_be_read_back) {
   auto write = [&](std::vector<TensorToWrite> tensors) {
     return code_of([&] { write_safetensors(path, std::move(tensors)); });
   };
-  CHECK(write({{"w", ElementType::kFloat32, {3}, bytes}}) == std::string(kInvalidArgument), "size");
+  CHECK(write({{"w", ElementType::kFloat32, {3}, bytes}}) == kInvalidArgument, "size");
   CHECK(write({{"w", ElementType::kFloat32, {2}, bytes},
-               {"w", ElementType::kFloat32, {2}, bytes}}) == std::string(kInvalidArgument),
+               {"w", ElementType::kFloat32, {2}, bytes}}) == kInvalidArgument,
         "twice");
-  CHECK(write({{"\xff", ElementType::kFloat32, {2}, bytes}}) == std::string(kInvalidArgument),
-        "name");
+  CHECK(write({{"\xff", ElementType::kFloat32, {2}, bytes}}) == kInvalidArgument, "name");
   CHECK(!std::filesystem::exists(path), "nothing is written");
-  CHECK(code_of([&] { write_safetensors("/nowhere/x", {}); }) == std::string(kInternal), "folder");
+  CHECK(code_of([&] { write_safetensors("/nowhere/x", {}); }) == kInternal, "folder");
 }
 
 TEST(safetensors_refuses_headers_that_lie) {
   const std::string good = R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
-  CHECK(code_of_header(good, 8) == nullptr, "the honest one");
-  CHECK(code_of_header("  " + good + " \n", 8) == nullptr, "white space");
+  CHECK(code_of_header(good, 8) == "none", "the honest one");
+  CHECK(code_of_header("  " + good + " \n", 8) == "none", "white space");
   for (
       const char* header : {
           R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"more":[[]]}})",
@@ -119,11 +118,11 @@ TEST(safetensors_refuses_headers_that_lie) {
           R"({"\ud800":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
           R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"v":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
       }) {
-    CHECK(code_of_header(header, 8) == std::string(kFormat), header);
+    CHECK(code_of_header(header, 8) == kFormat, header);
   }
-  CHECK(code_of_header(R"({"w":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", 8) ==
-            std::string(kDtype),
-        "a type we do not read");
+  CHECK(
+      code_of_header(R"({"w":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})", 8) == kDtype,
+      "a type we do not read");
 }
 
 TEST(read_converts_and_gathers_any_strides) {
@@ -144,7 +143,7 @@ TEST(read_converts_and_gathers_any_strides) {
   for (std::size_t i = 0; i < w.size(); ++i) CHECK(from_float16(halves[i]) == out[i], i);
   CHECK(code_of([&] {
           read(*file, turned, ElementType::kInt32, reinterpret_cast<std::byte*>(out.data()));
-        }) == std::string(kDtype),
+        }) == kDtype,
         "floats are no integers");
 }
 
