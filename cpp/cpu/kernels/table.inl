@@ -1,0 +1,25 @@
+// The table of one instruction set, from the loops of gemm.inl and sae.inl.
+
+template <int kRows, int kVectors>
+constexpr void fill_tiles(Microkernels& table) {
+  table.tile[kRows - 1] = gemm_tile<kRows, kVectors>;
+  if constexpr (kRows > 1) fill_tiles<kRows - 1, kVectors>(table);
+}
+
+template <int kRows, int kVectors>
+constexpr Microkernels make_table(const char* isa) {
+  Microkernels table{};
+  table.isa = isa;
+  table.tile_rows = kRows;
+  table.tile_columns = kVectors * Simd::kLanes;
+  fill_tiles<kRows, kVectors>(table);
+  table.interleave = interleave;
+  table.to_float32 = to_float32;
+  table.dot_rows = dot_rows;
+  table.sum_rows = sum_rows;
+  table.gather_rows = gather_rows;
+  table.threshold = threshold;
+  table.above = above;
+  table.affine = affine;
+  return table;
+}

@@ -1,0 +1,76 @@
+// AArch64 NEON: 32 registers of 4 floats. Tile 8 x 12: 24 accumulators, 3 vectors of b, 1 of a.
+
+#include "cpu/kernels/storage.h"
+#include "cpu/microkernels.h"
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include <bit>
+
+namespace monosem::cpu {
+namespace {
+
+struct Simd {
+  using Float = float32x4_t;
+  static constexpr int kLanes = 4;
+  static Float zero() { return vdupq_n_f32(0.0f); }
+  static Float broadcast(float value) { return vdupq_n_f32(value); }
+  static Float load(const float* from) { return vld1q_f32(from); }
+  static Float load(const Float16* from) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&from->bits)));
+  }
+  static Float load(const BFloat16* from) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(&from->bits), 16));
+  }
+  static void store(float* to, Float value) { vst1q_f32(to, value); }
+  static Float fma(Float a, Float b, Float c) { return vfmaq_f32(c, a, b); }
+  static Float add(Float a, Float b) { return vaddq_f32(a, b); }
+  static Float mul(Float a, Float b) { return vmulq_f32(a, b); }
+  static float sum(Float value) { return vaddvq_f32(value); }
+  static uint32_t not_at_most(Float a, Float b) {
+    const uint32x4_t bit = {1, 2, 4, 8};
+    return vaddvq_u32(vbicq_u32(bit, vcleq_f32(a, b)));
+  }
+  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices, float* values) {
+    float all[kLanes];
+    store(all, value);
+    int64_t found = 0;
+    for (; lanes != 0; lanes &= lanes - 1) {
+      const int lane = std::countr_zero(lanes);
+      indices[found] = first + static_cast<uint32_t>(lane);
+      values[found++] = all[lane];
+    }
+    return found;
+  }
+  static void transpose(const float* src, int64_t stride, int64_t height, float* dst, int64_t dst_stride) {
+    Float r[4];
+    for (int i = 0; i < 4; ++i) r[i] = i < height ? load(src + i * stride) : zero();
+    const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);
+    store(dst, vcombine_f32(vget_low_f32(low.val[0]), vget_low_f32(high.val[0])));
+    store(dst + dst_stride, vcombine_f32(vget_low_f32(low.val[1]), vget_low_f32(high.val[1])));
+    store(dst + 2 * dst_stride, vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0])));
+    store(dst + 3 * dst_stride, vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1])));
+  }
+};
+
+#include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/sae.inl"
+#include "cpu/kernels/table.inl"
+
+constexpr Microkernels kTable = make_table<8, 3>("neon");
+
+}  // namespace
+
+const Microkernels* microkernels_neon() { return &kTable; }
+
+}  // namespace monosem::cpu
+
+#else
+
+namespace monosem::cpu {
+const Microkernels* microkernels_neon() { return nullptr; }
+}  // namespace monosem::cpu
+
+#endif

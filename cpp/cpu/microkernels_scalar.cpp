@@ -1,0 +1,46 @@
+// Plain C++: the kernels of a processor we know nothing about, and the tests' second opinion.
+
+#include <cstring>
+
+#include "cpu/kernels/storage.h"
+#include "cpu/microkernels.h"
+
+namespace monosem::cpu {
+namespace {
+
+/// One lane. Multiplies and adds round separately: a fused multiply-add without hardware is a slow
+/// library call.
+struct Simd {
+  using Float = float;
+  static constexpr int kLanes = 1;
+  static Float zero() { return 0.0f; }
+  static Float broadcast(float value) { return value; }
+  template <class T>
+  static Float load(const T* from) {
+    return value_of(*from);
+  }
+  static void store(float* to, Float value) { *to = value; }
+  static Float fma(Float a, Float b, Float c) { return a * b + c; }
+  static Float add(Float a, Float b) { return a + b; }
+  static Float mul(Float a, Float b) { return a * b; }
+  static float sum(Float value) { return value; }
+  static uint32_t not_at_most(Float a, Float b) { return !(a <= b); }
+  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices, float* values) {
+    *indices = first;
+    *values = value;
+    return lanes;
+  }
+  static void transpose(const float* src, int64_t, int64_t, float* dst, int64_t) { *dst = *src; }
+};
+
+#include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/sae.inl"
+#include "cpu/kernels/table.inl"
+
+constexpr Microkernels kTable = make_table<4, 8>("scalar");
+
+}  // namespace
+
+const Microkernels* microkernels_scalar() { return &kTable; }
+
+}  // namespace monosem::cpu

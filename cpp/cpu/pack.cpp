@@ -1,0 +1,46 @@
+#include "cpu/pack.h"
+
+#include <algorithm>
+
+#include "cpu/kernels/storage.h"
+#include "cpu/scratch.h"
+
+namespace monosem::cpu {
+
+Operand Operand::at(int64_t lane, int64_t depth) const {
+  const int64_t offset = (lane * lane_stride + depth * depth_stride) * bytes_of(dtype);
+  return {static_cast<const char*>(data) + offset, dtype, lane_stride, depth_stride};
+}
+
+FloatRows float_rows(const Microkernels& kernels, const Operand& src, int64_t rows, int64_t count,
+                     float* buffer) {
+  if (src.depth_stride == 1 && src.dtype == MONOSEM_FLOAT32)
+    return {static_cast<const float*>(src.data), src.lane_stride};
+  for (int64_t row = 0; row < rows; ++row) {
+    const Operand from = src.at(row, 0);
+    float* to = buffer + row * count;
+    if (src.depth_stride == 1) {
+      kernels.to_float32(from.data, src.dtype, count, to);
+    } else {
+      with_type(from.data, src.dtype, [&](auto* values) {
+        for (int64_t k = 0; k < count; ++k) to[k] = value_of(values[k * src.depth_stride]);
+      });
+    }
+  }
+  return {buffer, count};
+}
+
+void pack_panel(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
+                float* dst, int64_t dst_stride) {
+  if (src.lane_stride == 1) {
+    for (int64_t k = 0; k < depth; ++k)
+      kernels.to_float32(src.at(0, k).data, src.dtype, lanes, dst + k * dst_stride);
+    return;
+  }
+  static thread_local Scratch converted;
+  const FloatRows rows =
+      float_rows(kernels, src, lanes, depth, converted.floats(lanes * depth));
+  kernels.interleave(rows.data, rows.stride, lanes, depth, dst, dst_stride);
+}
+
+}  // namespace monosem::cpu

@@ -1,0 +1,220 @@
+// Encoding in float32. x . W_enc is computed in blocks that stay in the cache, and an epilogue keeps
+// only what is active: the dense [tokens, d_sae] never exists (top k: only for a few tokens at a time).
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "cpu/isa.h"
+#include "cpu/kernels/storage.h"
+#include "cpu/sae_plan.h"
+
+namespace monosem::cpu {
+namespace {
+
+// Tokens between two looks at `cancelled`. x of a block (512 x 2304: 4.7 MB) and a piece of the weights
+// (256 features: 2.4 MB) share the last-level cache, so the weights come from memory once per block.
+constexpr int64_t kBlockTokens = 512;
+constexpr int64_t kPieceFeatures = 256;
+// A product tile's rows and depth: 256 x 256 floats of x in the second-level cache.
+constexpr int64_t kTileTokens = 256, kTileDepth = 256;
+// Up to here the weights are read as they are, row by row, at memory speed.
+constexpr int64_t kFewTokens = 8;
+constexpr int64_t kStripFeatures = 1024;
+// Dense scores of a top-k block.
+constexpr int64_t kScoreBytes = 16 << 20;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// What consumes the sums of one piece of features: [tokens] rows, `stride` apart, of consecutive
+/// tokens from `token` on. Called once per piece and token range, tokens ascending within a piece.
+using Epilogue = std::function<void(int64_t piece, int64_t first, int64_t count, int64_t token,
+                                    int64_t tokens, float* sums, int64_t stride)>;
+
+/// How the features are cut for a block of tokens.
+struct Pieces {
+  int64_t width, count;
+};
+
+bool reads_rows(const Operand& w, int64_t tokens) {
+  return tokens <= kFewTokens && (w.lane_stride == 1 || w.depth_stride == 1);
+}
+
+Pieces cut_features(const monosem_sae_encoder& e, const Operand& w, int64_t tokens) {
+  const int64_t threads = ThreadPool::instance().threads();
+  if (reads_rows(w, tokens)) {
+    const int64_t strips = threads * divide_up(e.d_sae, threads * kStripFeatures);
+    const int64_t width = divide_up(divide_up(e.d_sae, strips), 16) * 16;
+    return {width, divide_up(e.d_sae, width)};
+  }
+  const int64_t panel = microkernels().tile_columns;
+  const int64_t wanted = std::min(kPieceFeatures, divide_up(e.d_sae, 4 * threads));
+  const int64_t width = divide_up(wanted, panel) * panel;
+  return {width, divide_up(e.d_sae, width)};
+}
+
+/// Few tokens: every weight is read once, unpacked.
+void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& pieces, const float* x,
+                  int64_t tokens, const Epilogue& epilogue) {
+  const Microkernels& kernels = microkernels();
+  const bool dot = w.depth_stride == 1;
+  ThreadPool::instance().run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
+    static thread_local Scratch scratch;
+    float* sums = scratch.floats(tokens * pieces.width);
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = piece * pieces.width, count = std::min(pieces.width, e.d_sae - first);
+      const Operand part = w.at(first, 0);
+      (dot ? kernels.dot_rows : kernels.sum_rows)(
+          x, e.d_in, tokens, part.data, part.dtype, dot ? part.lane_stride : part.depth_stride, count,
+          e.d_in, sums, pieces.width);
+      epilogue(piece, first, count, 0, tokens, sums, pieces.width);
+    }
+  });
+}
+
+/// Many tokens: packed panels of x against the plan's packed panels of W_enc.
+void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x, int64_t tokens,
+                    const Epilogue& epilogue) {
+  const monosem_sae_encoder& e = plan.encoder;
+  const Microkernels& kernels = microkernels();
+  const float* w_panels = encoder_panels(plan, kernels);
+  const int64_t width = kernels.tile_columns, depth_blocks = divide_up(e.d_in, kTileDepth);
+  // Even panels of x: panel p holds tokens [token_of(p), token_of(p + 1)).
+  const int64_t panels = divide_up(tokens, kernels.tile_rows);
+  const auto token_of = [&](int64_t panel) { return panel * tokens / panels; };
+  const Memory<float> packed(tokens * e.d_in + 16);
+  ThreadPool& pool = ThreadPool::instance();
+  pool.run(panels, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t token = token_of(p), height = token_of(p + 1) - token;
+      // A panel's last rows spill up to 64 bytes into the next one, which another thread may already
+      // have packed: so pack aside and copy.
+      static thread_local Scratch panel;
+      float* aside = panel.floats(height * e.d_in + 16);
+      pack_panel(kernels, {x + token * e.d_in, MONOSEM_FLOAT32, e.d_in, 1}, height, e.d_in, aside,
+                 height);
+      std::copy_n(aside, height * e.d_in, packed.get() + token * e.d_in);
+    }
+  });
+  const int64_t panels_per_tile = std::max<int64_t>(1, kTileTokens / kernels.tile_rows);
+  pool.run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
+    static thread_local Scratch scratch;
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t first = piece * pieces.width, count = std::min(pieces.width, e.d_sae - first);
+      for (int64_t p0 = 0; p0 < panels; p0 += panels_per_tile) {
+        const int64_t p1 = std::min(panels, p0 + panels_per_tile);
+        const int64_t token0 = token_of(p0), rows = token_of(p1) - token0;
+        float* sums = scratch.floats(rows * pieces.width);
+        for (int64_t d = 0; d < depth_blocks; ++d) {
+          const int64_t k = d * e.d_in / depth_blocks, depth = (d + 1) * e.d_in / depth_blocks - k;
+          for (int64_t column = 0; column < count; column += width) {
+            const float* b = w_panels + (first + column) * e.d_in + k * width;
+            for (int64_t p = p0; p < p1; ++p) {
+              const int64_t token = token_of(p), height = token_of(p + 1) - token;
+              kernels.tile[height - 1](depth, packed.get() + token * e.d_in + k * height, b,
+                                       sums + (token - token0) * pieces.width + column, pieces.width,
+                                       d > 0);
+            }
+          }
+        }
+        epilogue(piece, first, count, token0, rows, sums, pieces.width);
+      }
+    }
+  });
+}
+
+void feature_sums(monosem_sae_plan& plan, const Pieces& pieces, const float* x, int64_t tokens,
+                  const Epilogue& epilogue) {
+  const Operand w = encoder_operand(plan.encoder);
+  if (reads_rows(w, tokens))
+    sums_by_rows(plan.encoder, w, pieces, x, tokens, epilogue);
+  else
+    sums_by_panels(plan, pieces, x, tokens, epilogue);
+}
+
+/// Thresholded architectures: the epilogue keeps the active features.
+TokenBlock threshold_block(monosem_sae_plan& plan, const float* x, int64_t tokens) {
+  const monosem_sae_encoder& e = plan.encoder;
+  const Microkernels& kernels = microkernels();
+  const Pieces pieces = cut_features(e, encoder_operand(e), tokens);
+  TokenBlock block{tokens, std::vector<Hits>(pieces.count)};
+  feature_sums(plan, pieces, x, tokens,
+               [&](int64_t piece, int64_t first, int64_t count, int64_t token, int64_t rows,
+                   const float* sums, int64_t stride) {
+                 Hits& hits = block.pieces[piece];
+                 if (token == 0) hits.start(tokens);
+                 const ThresholdVectors vectors{e.gate_bias + first, e.theta + first,
+                                                e.scale == nullptr ? nullptr : e.scale + first,
+                                                e.bias + first};
+                 for (int64_t row = 0; row < rows; ++row) {
+                   hits.reserve(count);
+                   hits.used += kernels.threshold(sums + row * stride, count, vectors,
+                                                  static_cast<uint32_t>(first),
+                                                  hits.indices.data() + hits.used,
+                                                  hits.values.data() + hits.used);
+                   hits.end_token();
+                 }
+               });
+  return block;
+}
+
+/// Top k: dense scores of a few tokens, then a choice per token.
+TokenBlock top_k_block(monosem_sae_plan& plan, const float* x, int64_t tokens) {
+  const monosem_sae_encoder& e = plan.encoder;
+  const Microkernels& kernels = microkernels();
+  const Pieces pieces = cut_features(e, encoder_operand(e), tokens);
+  const Memory<float> scores(tokens * e.d_sae);
+  feature_sums(plan, pieces, x, tokens,
+               [&](int64_t, int64_t first, int64_t count, int64_t token, int64_t rows, float* sums,
+                   int64_t stride) {
+                 for (int64_t row = 0; row < rows; ++row) {
+                   kernels.affine(sums + row * stride, count,
+                                  e.scale == nullptr ? nullptr : e.scale + first, e.bias + first);
+                   std::copy_n(sums + row * stride, count,
+                               scores.get() + (token + row) * e.d_sae + first);
+                 }
+               });
+  std::vector<Hits> chosen(tokens);
+  ThreadPool::instance().run(tokens, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      chosen[t].start(1);
+      append_top_k(kernels, scores.get() + t * e.d_sae, e.d_sae, e.k, chosen[t]);
+    }
+  });
+  TokenBlock block{tokens, std::vector<Hits>(1)};
+  Hits& all = block.pieces[0];
+  all.start(tokens);
+  for (const Hits& token : chosen) {
+    all.reserve(token.used);
+    std::copy_n(token.indices.data(), token.used, all.indices.data() + all.used);
+    std::copy_n(token.values.data(), token.used, all.values.data() + all.used);
+    all.used += token.used;
+    all.end_token();
+  }
+  return block;
+}
+
+}  // namespace
+
+void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t,
+                monosem_cancelled cancelled, void* context, monosem_csr& out,
+                monosem_sae_stats& stats) {
+  const monosem_sae_encoder& e = plan.encoder;
+  const int64_t block_tokens =
+      e.k > 0 ? std::clamp<int64_t>(kScoreBytes / 4 / e.d_sae, 16, kBlockTokens) : kBlockTokens;
+  std::vector<TokenBlock> blocks;
+  for (int64_t token = 0; token < tokens; token += block_tokens) {
+    if (cancelled != nullptr && cancelled(context) != 0)
+      throw Error(kAborted, "the encode was aborted");
+    const int64_t count = std::min(block_tokens, tokens - token);
+    const float* from = x + token * e.d_in;
+    blocks.push_back(e.k > 0 ? top_k_block(plan, from, count) : threshold_block(plan, from, count));
+  }
+  merge_hits(blocks, tokens, e.d_sae, out);
+  const double active = tokens > 0 ? static_cast<double>(out.nnz) / static_cast<double>(tokens) : 0;
+  const bool rows = reads_rows(encoder_operand(e), tokens);
+  stats = {rows ? "float32 rows" : "float32 fused", active, active, 0.0, 0.0,
+           static_cast<double>(tokens)};
+}
+
+}  // namespace monosem::cpu
