@@ -18,8 +18,8 @@ namespace {
 using Body = std::function<void(int64_t, int64_t, int)>;
 
 constexpr int kMaxThreads = 1024;
-// Long enough to bridge the gap between two operators, short enough that a machine with more runnable
-// threads than cores loses little to it.
+// Long enough to bridge the gap between two operators, short enough that a machine with more
+// runnable threads than cores loses little to it.
 constexpr auto kSpinTime = std::chrono::microseconds(50);
 
 inline void pause_cpu() {
@@ -68,9 +68,9 @@ struct WorkerScope {
 }  // namespace
 
 struct ThreadPool::State {
-  // The open job: generation in the high half, pieces nobody has claimed in the low half. A piece is
-  // claimed by decrementing, so a claim can only succeed on a job that is still open, and the fields
-  // below may be read by whoever holds a claim: the job cannot end before that piece does.
+  // The open job: generation in the high half, pieces nobody has claimed in the low half. A piece
+  // is claimed by decrementing, so a claim can only succeed on a job that is still open, and the
+  // fields below may be read by whoever holds a claim: the job cannot end before that piece does.
   std::atomic<uint64_t> ticket{0};
   std::atomic<uint32_t> unfinished{0};
   std::atomic<uint32_t> wakeups{0};  // changes with every job: what idle workers sleep on

@@ -1,5 +1,5 @@
-// c = act(alpha * a . b + bias). Blocks of c are independent tasks: each packs its own part of a and
-// b (a few percent of its arithmetic), so there is no barrier and no shared buffer. Few rows (a
+// c = act(alpha * a . b + bias). Blocks of c are independent tasks: each packs its own part of a
+// and b (a few percent of its arithmetic), so there is no barrier and no shared buffer. Few rows (a
 // decode step) take another way that reads b once, unpacked, at the speed of memory.
 
 #include <algorithm>
@@ -16,8 +16,8 @@ namespace {
 
 // Up to here packing b costs more than reading it a few times from the first-level cache.
 constexpr int64_t kFewRows = 8;
-// A block: 256 rows of a, 256 deep (256 KB, second-level cache), against panels of b of the same depth
-// (32 KB) and 256 columns of c (256 KB).
+// A block: 256 rows of a, 256 deep (256 KB, second-level cache), against panels of b of the same
+// depth (32 KB) and 256 columns of c (256 KB).
 constexpr int64_t kBlockRows = 256, kBlockColumns = 256, kBlockDepth = 256;
 // Columns of one strip when rows are few: 4 KB of a float32 row, a page.
 constexpr int64_t kStripColumns = 1024;
@@ -33,8 +33,8 @@ struct Problem {
   Operand b(int64_t index) const { return shifted(g.b, index, g.b.stride[2], g.b.stride[1]); }
 
   static Operand shifted(const View& v, int64_t index, int64_t lane, int64_t depth) {
-    return {static_cast<const char*>(v.data) + index * v.stride[0] * bytes_of(v.dtype), v.dtype, lane,
-            depth};
+    return {static_cast<const char*>(v.data) + index * v.stride[0] * bytes_of(v.dtype), v.dtype,
+            lane, depth};
   }
 };
 
@@ -93,8 +93,8 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
   });
 }
 
-/// One block of c, all of the depth. Panels of a are as even as they can be (21 rows are 11 + 10, not
-/// 14 + 7): a tile of few rows waits for its loads.
+/// One block of c, all of the depth. Panels of a are as even as they can be (21 rows are 11 + 10,
+/// not 14 + 7): a tile of few rows waits for its loads.
 void block(const Problem& p, const Microkernels& kernels, int64_t index, int64_t row0, int64_t rows,
            int64_t column0, int64_t columns) {
   static thread_local Scratch a_block, b_panel, c_block;
@@ -118,8 +118,8 @@ void block(const Problem& p, const Microkernels& kernels, int64_t index, int64_t
       pack_panel(kernels, b.at(column0 + j * width, k), lanes, depth, b_packed, width);
       for (int64_t i = 0; i < panels; ++i) {
         const int64_t r = panel_row(i), height = panel_row(i + 1) - r;
-        kernels.tile[height - 1](depth, a_packed + r * depth, b_packed, sums + r * stride + j * width,
-                                 stride, d > 0);
+        kernels.tile[height - 1](depth, a_packed + r * depth, b_packed,
+                                 sums + r * stride + j * width, stride, d > 0);
       }
     }
   }
@@ -147,7 +147,8 @@ void gemm(const monosem_gemm& g) {
   pool.run(p.batch * blocks, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       // Row blocks run fastest: the columns of b they share stay in the cache.
-      const int64_t row_block = task % blocks % row_blocks, column_block = task % blocks / row_blocks;
+      const int64_t row_block = task % blocks % row_blocks,
+                    column_block = task % blocks / row_blocks;
       const int64_t row = row_block * p.m / row_blocks;
       const int64_t row_end = (row_block + 1) * p.m / row_blocks;
       const int64_t panel = column_block * panels / column_blocks;

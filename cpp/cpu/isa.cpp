@@ -90,8 +90,9 @@ const std::vector<Choice>& choices() {
 const Choice& find(std::string_view name) {
   for (const Choice& choice : choices())
     if (choice.name == name) return choice;
-  throw Error(kInvalidArgument, "MONOSEM_ISA is '" + std::string(name) +
-                                    "', but this processor runs one of: " + available_isas());
+  std::string text = "MONOSEM_ISA is '";
+  text.append(name).append("', but this processor runs one of: ").append(available_isas());
+  throw Error(kInvalidArgument, text);
 }
 
 const Choice*& current() {
@@ -118,7 +119,10 @@ void set_isa(std::string_view name) { current() = &find(name); }
 const char* available_isas() {
   static const std::string names = [] {
     std::string text;
-    for (const Choice& choice : choices()) text += (text.empty() ? "" : " ") + std::string(choice.name);
+    for (const Choice& choice : choices()) {
+      if (!text.empty()) text += ' ';
+      text += choice.name;
+    }
     return text;
   }();
   return names.c_str();

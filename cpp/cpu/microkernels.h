@@ -30,8 +30,9 @@ struct Microkernels {
   using Tile = void (*)(int64_t depth, const float* a, const float* b, float* c, int64_t c_stride,
                         bool accumulate);
   Tile tile[kMaxTileRows];
-  /// dst[k][r] = src[r][k] for `rows` rows of float32 `stride` apart; dst has `dst_stride` floats per
-  /// k. May write up to 16 floats past each dst row, later rows repair it: leave 64 bytes of slack.
+  /// dst[k][r] = src[r][k] for `rows` rows of float32 `stride` apart; dst has `dst_stride` floats
+  /// per k. May write up to 16 floats past each dst row, later rows repair it: leave 64 bytes of
+  /// slack.
   void (*interleave)(const float* src, int64_t stride, int64_t rows, int64_t depth, float* dst,
                      int64_t dst_stride);
 
@@ -39,7 +40,8 @@ struct Microkernels {
   void (*to_float32)(const void* src, int32_t dtype, int64_t count, float* dst);
 
   // ---- products with few rows, which read the matrix once, unpacked
-  /// y[i * y_stride + j] = x[i, :] . w[j, :] for i < rows, j < columns; both contiguous along depth.
+  /// y[i * y_stride + j] = x[i, :] . w[j, :] for i < rows, j < columns; both contiguous along
+  /// depth.
   void (*dot_rows)(const float* x, int64_t x_stride, int64_t rows, const void* w, int32_t dtype,
                    int64_t w_stride, int64_t columns, int64_t depth, float* y, int64_t y_stride);
   /// y[i, j] = sum_k x[i, k] w[k, j]; w rows contiguous along j.

@@ -1,4 +1,5 @@
-// AVX2 + FMA + F16C: 16 registers of 8 floats. Tile 6 x 16: 12 accumulators, 2 vectors of b, 1 of a.
+// AVX2 + FMA + F16C: 16 registers of 8 floats. Tile 6 x 16: 12 accumulators, 2 vectors of b, 1 of
+// a.
 
 #include "cpu/kernels/storage.h"
 #include "cpu/microkernels.h"
@@ -40,7 +41,8 @@ struct Simd {
   static uint32_t not_at_most(Float a, Float b) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLE_UQ)));
   }
-  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices, float* values) {
+  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices,
+                          float* values) {
     float all[kLanes];
     store(all, value);
     int64_t found = 0;
@@ -51,7 +53,8 @@ struct Simd {
     }
     return found;
   }
-  static void transpose(const float* src, int64_t stride, int64_t height, float* dst, int64_t dst_stride) {
+  static void transpose(const float* src, int64_t stride, int64_t height, float* dst,
+                        int64_t dst_stride) {
     Float r[8], s[8];
     for (int i = 0; i < 8; ++i) r[i] = i < height ? load(src + i * stride) : zero();
     for (int i = 0; i < 8; i += 2) {

@@ -1,5 +1,5 @@
-// AVX-512 (F, BW, DQ, VL): 32 registers of 16 floats. Tile 14 x 32: 28 accumulators, 2 vectors of b,
-// 1 of a.
+// AVX-512 (F, BW, DQ, VL): 32 registers of 16 floats. Tile 14 x 32: 28 accumulators, 2 vectors of
+// b, 1 of a.
 
 #include "cpu/kernels/storage.h"
 #include "cpu/microkernels.h"
@@ -7,6 +7,7 @@
 #if defined(__x86_64__)
 
 // GCC 12 warns of the undefined pass-through operands inside its own intrinsics.
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 
@@ -39,7 +40,8 @@ struct Simd {
   static uint32_t not_at_most(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLE_UQ); }
   // Compress into a register and store that whole: the form that compresses to memory is microcode
   // on AMD.
-  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices, float* values) {
+  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices,
+                          float* values) {
     const __mmask16 mask = static_cast<__mmask16>(lanes);
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i index = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first)), lane);
@@ -47,7 +49,8 @@ struct Simd {
     _mm512_storeu_ps(values, _mm512_maskz_compress_ps(mask, value));
     return std::popcount(lanes);
   }
-  static void transpose(const float* src, int64_t stride, int64_t height, float* dst, int64_t dst_stride) {
+  static void transpose(const float* src, int64_t stride, int64_t height, float* dst,
+                        int64_t dst_stride) {
     Float r[16], s[16];
     for (int i = 0; i < 16; ++i) r[i] = i < height ? load(src + i * stride) : zero();
     // Within 128-bit lanes 4x4 blocks, then the lanes themselves.

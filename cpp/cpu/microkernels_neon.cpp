@@ -33,7 +33,8 @@ struct Simd {
     const uint32x4_t bit = {1, 2, 4, 8};
     return vaddvq_u32(vbicq_u32(bit, vcleq_f32(a, b)));
   }
-  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices, float* values) {
+  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices,
+                          float* values) {
     float all[kLanes];
     store(all, value);
     int64_t found = 0;
@@ -44,14 +45,17 @@ struct Simd {
     }
     return found;
   }
-  static void transpose(const float* src, int64_t stride, int64_t height, float* dst, int64_t dst_stride) {
+  static void transpose(const float* src, int64_t stride, int64_t height, float* dst,
+                        int64_t dst_stride) {
     Float r[4];
     for (int i = 0; i < 4; ++i) r[i] = i < height ? load(src + i * stride) : zero();
     const float32x4x2_t low = vtrnq_f32(r[0], r[1]), high = vtrnq_f32(r[2], r[3]);
     store(dst, vcombine_f32(vget_low_f32(low.val[0]), vget_low_f32(high.val[0])));
     store(dst + dst_stride, vcombine_f32(vget_low_f32(low.val[1]), vget_low_f32(high.val[1])));
-    store(dst + 2 * dst_stride, vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0])));
-    store(dst + 3 * dst_stride, vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1])));
+    store(dst + 2 * dst_stride,
+          vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0])));
+    store(dst + 3 * dst_stride,
+          vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1])));
   }
 };
 

@@ -25,7 +25,8 @@ struct Simd {
   static Float mul(Float a, Float b) { return a * b; }
   static float sum(Float value) { return value; }
   static uint32_t not_at_most(Float a, Float b) { return !(a <= b); }
-  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices, float* values) {
+  static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices,
+                          float* values) {
     *indices = first;
     *values = value;
     return lanes;

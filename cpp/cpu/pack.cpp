@@ -38,8 +38,7 @@ void pack_panel(const Microkernels& kernels, const Operand& src, int64_t lanes, 
     return;
   }
   static thread_local Scratch converted;
-  const FloatRows rows =
-      float_rows(kernels, src, lanes, depth, converted.floats(lanes * depth));
+  const FloatRows rows = float_rows(kernels, src, lanes, depth, converted.floats(lanes * depth));
   kernels.interleave(rows.data, rows.stride, lanes, depth, dst, dst_stride);
 }
 

@@ -16,8 +16,8 @@ struct Operand {
 };
 
 /// dst[k][lane] (dst_stride floats per k) = the operand as float32, for lanes [0, lanes) and k in
-/// [0, depth). Lanes above, up to dst_stride, are padding: whatever they hold ends up in columns that
-/// nobody reads. dst needs 64 bytes of slack at its end.
+/// [0, depth). Lanes above, up to dst_stride, are padding: whatever they hold ends up in columns
+/// that nobody reads. dst needs 64 bytes of slack at its end.
 void pack_panel(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
                 float* dst, int64_t dst_stride);
 

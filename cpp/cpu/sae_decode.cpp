@@ -1,6 +1,6 @@
-// Decoding gathers the active rows of W_dec: tokens x L0 x d_out x 4 bytes, and nothing else of size.
-// Token by token with a strip of columns in registers: other orders (by feature, by column strip,
-// W_dec in column tiles) were measured and are slower.
+// Decoding gathers the active rows of W_dec: tokens x L0 x d_out x 4 bytes, and nothing else of
+// size. Token by token with a strip of columns in registers: other orders (by feature, by column
+// strip, W_dec in column tiles) were measured and are slower.
 
 #include <algorithm>
 
@@ -52,8 +52,8 @@ void sae_decode(const monosem_decode& d) {
   ThreadPool& pool = ThreadPool::instance();
   // Tokens are the pieces; when there are too few of them, strips of their columns.
   const int64_t strips = divide_up(d_out, kStripColumns);
-  const int64_t parts =
-      std::clamp<int64_t>(divide_up(2 * pool.threads(), std::max<int64_t>(1, acts.tokens)), 1, strips);
+  const int64_t parts = std::clamp<int64_t>(
+      divide_up(2 * pool.threads(), std::max<int64_t>(1, acts.tokens)), 1, strips);
   const int64_t width = divide_up(strips, parts) * kStripColumns;
   const int64_t pieces = divide_up(d_out, width);
   const int64_t grain = std::clamp<int64_t>(acts.tokens / (8 * pool.threads()), 1, 16);

@@ -1,5 +1,6 @@
-// Encoding in float32. x . W_enc is computed in blocks that stay in the cache, and an epilogue keeps
-// only what is active: the dense [tokens, d_sae] never exists (top k: only for a few tokens at a time).
+// Encoding in float32. x . W_enc is computed in blocks that stay in the cache, and an epilogue
+// keeps only what is active: the dense [tokens, d_sae] never exists (top k: only for a few tokens
+// at a time).
 
 #include <algorithm>
 
@@ -12,8 +13,9 @@
 namespace monosem::cpu {
 namespace {
 
-// Tokens between two looks at `cancelled`. x of a block (512 x 2304: 4.7 MB) and a piece of the weights
-// (256 features: 2.4 MB) share the last-level cache, so the weights come from memory once per block.
+// Tokens between two looks at `cancelled`. x of a block (512 x 2304: 4.7 MB) and a piece of the
+// weights (256 features: 2.4 MB) share the last-level cache, so the weights come from memory once
+// per block.
 constexpr int64_t kBlockTokens = 512;
 constexpr int64_t kPieceFeatures = 256;
 // A product tile's rows and depth: 256 x 256 floats of x in the second-level cache.
@@ -54,8 +56,8 @@ Pieces cut_features(const monosem_sae_encoder& e, const Operand& w, int64_t toke
 }
 
 /// Few tokens: every weight is read once, unpacked.
-void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& pieces, const float* x,
-                  int64_t tokens, const Epilogue& epilogue) {
+void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& pieces,
+                  const float* x, int64_t tokens, const Epilogue& epilogue) {
   const Microkernels& kernels = microkernels();
   const bool dot = w.depth_stride == 1;
   ThreadPool::instance().run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
@@ -64,9 +66,9 @@ void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& 
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece * pieces.width, count = std::min(pieces.width, e.d_sae - first);
       const Operand part = w.at(first, 0);
-      (dot ? kernels.dot_rows : kernels.sum_rows)(
-          x, e.d_in, tokens, part.data, part.dtype, dot ? part.lane_stride : part.depth_stride, count,
-          e.d_in, sums, pieces.width);
+      (dot ? kernels.dot_rows : kernels.sum_rows)(x, e.d_in, tokens, part.data, part.dtype,
+                                                  dot ? part.lane_stride : part.depth_stride, count,
+                                                  e.d_in, sums, pieces.width);
       epilogue(piece, first, count, 0, tokens, sums, pieces.width);
     }
   });
@@ -87,8 +89,8 @@ void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x
   pool.run(panels, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
       const int64_t token = token_of(p), height = token_of(p + 1) - token;
-      // A panel's last rows spill up to 64 bytes into the next one, which another thread may already
-      // have packed: so pack aside and copy.
+      // A panel's last rows spill up to 64 bytes into the next one, which another thread may
+      // already have packed: so pack aside and copy.
       static thread_local Scratch panel;
       float* aside = panel.floats(height * e.d_in + 16);
       pack_panel(kernels, {x + token * e.d_in, MONOSEM_FLOAT32, e.d_in, 1}, height, e.d_in, aside,
@@ -112,8 +114,8 @@ void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x
             for (int64_t p = p0; p < p1; ++p) {
               const int64_t token = token_of(p), height = token_of(p + 1) - token;
               kernels.tile[height - 1](depth, packed.get() + token * e.d_in + k * height, b,
-                                       sums + (token - token0) * pieces.width + column, pieces.width,
-                                       d > 0);
+                                       sums + (token - token0) * pieces.width + column,
+                                       pieces.width, d > 0);
             }
           }
         }
@@ -148,10 +150,9 @@ TokenBlock threshold_block(monosem_sae_plan& plan, const float* x, int64_t token
                                                 e.bias + first};
                  for (int64_t row = 0; row < rows; ++row) {
                    hits.reserve(count);
-                   hits.used += kernels.threshold(sums + row * stride, count, vectors,
-                                                  static_cast<uint32_t>(first),
-                                                  hits.indices.data() + hits.used,
-                                                  hits.values.data() + hits.used);
+                   hits.used += kernels.threshold(
+                       sums + row * stride, count, vectors, static_cast<uint32_t>(first),
+                       hits.indices.data() + hits.used, hits.values.data() + hits.used);
                    hits.end_token();
                  }
                });
@@ -213,7 +214,11 @@ void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t,
   merge_hits(blocks, tokens, e.d_sae, out);
   const double active = tokens > 0 ? static_cast<double>(out.nnz) / static_cast<double>(tokens) : 0;
   const bool rows = reads_rows(encoder_operand(e), tokens);
-  stats = {rows ? "float32 rows" : "float32 fused", active, active, 0.0, 0.0,
+  stats = {rows ? "float32 rows" : "float32 fused",
+           active,
+           active,
+           0.0,
+           0.0,
            static_cast<double>(tokens)};
 }
 

@@ -36,8 +36,9 @@ void merge_hits(const std::vector<TokenBlock>& blocks, int64_t tokens, int64_t d
     for (int64_t t = 0; t < block.tokens; ++t) {
       for (const Hits& piece : block.pieces) total += piece.offsets[t + 1] - piece.offsets[t];
       if (total > std::numeric_limits<uint32_t>::max())
-        throw Error(kUnsupported, "one encode gave more than 2^32 active features; encode fewer "
-                                  "tokens at a time");
+        throw Error(kUnsupported,
+                    "one encode gave more than 2^32 active features; encode fewer "
+                    "tokens at a time");
       row_offsets[++token] = static_cast<uint32_t>(total);
     }
   Memory<uint32_t> indices(static_cast<int64_t>(total));
@@ -57,8 +58,9 @@ void merge_hits(const std::vector<TokenBlock>& blocks, int64_t tokens, int64_t d
     });
     token += block.tokens;
   }
-  out = {tokens, d_sae, static_cast<int64_t>(total), row_offsets.release(), indices.release(),
-         values.release()};
+  out = {
+      tokens,          d_sae, static_cast<int64_t>(total), row_offsets.release(), indices.release(),
+      values.release()};
 }
 
 void append_top_k(const Microkernels& kernels, const float* scores, int64_t count, int64_t k,

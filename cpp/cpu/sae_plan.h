@@ -13,8 +13,8 @@
 struct monosem_sae_plan {
   monosem_sae_encoder encoder;
 
-  /// W_enc in float32 panels of `width` features, [panels][d_in][width], padded with zeros: what the
-  /// fused kernel streams.
+  /// W_enc in float32 panels of `width` features, [panels][d_in][width], padded with zeros: what
+  /// the fused kernel streams.
   struct Panels {
     monosem::cpu::Memory<float> data;
     int64_t width = 0;

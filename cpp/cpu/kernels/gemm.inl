@@ -46,10 +46,11 @@ void interleave(const float* src, int64_t stride, int64_t rows, int64_t depth, f
     const float* from = src + first * stride;
     float* to = dst + first;
     int64_t k = 0;
-    // Whole blocks are transposed in registers. One of fewer rows than lanes writes beyond its dst row,
-    // over the beginning of the next, which is written after it: so it has to be the only one.
+    // Whole blocks are transposed in registers. One of fewer rows than lanes writes beyond its dst
+    // row, over the beginning of the next, which is written after it: so it has to be the only one.
     if (first + kLanes <= dst_stride || rows <= kLanes)
-      for (; k < whole; k += kLanes) Simd::transpose(from + k, stride, height, to + k * dst_stride, dst_stride);
+      for (; k < whole; k += kLanes)
+        Simd::transpose(from + k, stride, height, to + k * dst_stride, dst_stride);
     for (; k < depth; ++k)
       for (int64_t r = 0; r < height; ++r) to[k * dst_stride + r] = from[r * stride + k];
   }
@@ -67,8 +68,8 @@ void to_float32(const void* src, int32_t dtype, int64_t count, float* dst) {
   with_type(src, dtype, [&](auto* typed) { convert(typed, count, dst); });
 }
 
-/// kColumns rows of w against kRows rows of x: every vector of w is loaded once per kRows, every one
-/// of x once per kColumns.
+/// kColumns rows of w against kRows rows of x: every vector of w is loaded once per kRows, every
+/// one of x once per kColumns.
 template <int kRows, int kColumns, class T>
 void dot_block(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int64_t depth,
                float* y, int64_t y_stride) {

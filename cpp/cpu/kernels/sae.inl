@@ -18,7 +18,8 @@ void gather_strip(const uint32_t* indices, const float* values, int64_t count, c
     const T* row = w + int64_t{indices[i]} * stride;
     const Float value = Simd::broadcast(values[i]);
 #pragma GCC unroll 12
-    for (int j = 0; j < kVectors; ++j) sum[j] = Simd::fma(value, Simd::load(row + j * kLanes), sum[j]);
+    for (int j = 0; j < kVectors; ++j)
+      sum[j] = Simd::fma(value, Simd::load(row + j * kLanes), sum[j]);
   }
 #pragma GCC unroll 12
   for (int j = 0; j < kVectors; ++j) Simd::store(out + j * kLanes, sum[j]);
@@ -56,12 +57,14 @@ int64_t threshold(const float* acc, int64_t count, const ThresholdVectors& v, ui
   int64_t found = 0, i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const Simd::Float sum = Simd::load(acc + i);
-    uint32_t hits = Simd::not_at_most(Simd::add(sum, Simd::load(v.gate_bias + i)), Simd::load(v.theta + i));
+    uint32_t hits =
+        Simd::not_at_most(Simd::add(sum, Simd::load(v.gate_bias + i)), Simd::load(v.theta + i));
     if (hits == 0) continue;
     const Simd::Float scaled = v.scale == nullptr ? sum : Simd::mul(sum, Simd::load(v.scale + i));
     const Simd::Float value = Simd::add(scaled, Simd::load(v.bias + i));
     hits &= Simd::not_at_most(value, Simd::zero());
-    found += Simd::compress(hits, value, first + static_cast<uint32_t>(i), indices + found, values + found);
+    found += Simd::compress(hits, value, first + static_cast<uint32_t>(i), indices + found,
+                            values + found);
   }
   for (; i < count; ++i) {
     if (acc[i] + v.gate_bias[i] <= v.theta[i]) continue;
@@ -82,7 +85,8 @@ int64_t above(const float* scores, int64_t count, float floor, uint32_t first, u
     const Simd::Float value = Simd::load(scores + i);
     const uint32_t hits = Simd::not_at_most(value, limit);
     if (hits != 0)
-      found += Simd::compress(hits, value, first + static_cast<uint32_t>(i), indices + found, values + found);
+      found += Simd::compress(hits, value, first + static_cast<uint32_t>(i), indices + found,
+                              values + found);
   }
   for (; i < count; ++i) {
     if (scores[i] <= floor) continue;

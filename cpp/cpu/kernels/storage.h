@@ -21,7 +21,7 @@ inline float value_of(Float16 value) { return from_float16(value.bits); }
 inline float value_of(BFloat16 value) { return from_bfloat16(value.bits); }
 
 template <class Use>
-inline void with_type(const void* data, int32_t dtype, const Use& use) {
+inline auto with_type(const void* data, int32_t dtype, const Use& use) {
   if (dtype == MONOSEM_FLOAT16) return use(static_cast<const Float16*>(data));
   if (dtype == MONOSEM_BFLOAT16) return use(static_cast<const BFloat16*>(data));
   return use(static_cast<const float*>(data));
