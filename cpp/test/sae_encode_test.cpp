@@ -157,6 +157,6 @@ TEST(sae_encode_stops_when_cancelled) {
   } catch (const monosem::Error& error) {
     code = error.code();
   }
-  CHECK(code == monosem::kAborted && polls == 2, code << ' ' << polls);
+  CHECK(std::string(code) == monosem::kAborted && polls == 2, code << ' ' << polls);
   CHECK(out.row_offsets == nullptr, "an aborted encode left a result");
 }

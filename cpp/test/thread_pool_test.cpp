@@ -3,6 +3,7 @@
 #include <atomic>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -82,7 +83,7 @@ TEST(thread_pool_refuses_a_foolish_number_of_threads) {
     } catch (const monosem::Error& error) {
       code = error.code();
     }
-    CHECK(code == monosem::kInvalidArgument, threads << " threads: " << code);
+    CHECK(std::string(code) == monosem::kInvalidArgument, threads << " threads: " << code);
   }
 }
 
