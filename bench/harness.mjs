@@ -1,0 +1,42 @@
+// Times contenders against each other: in rounds, each contender once per round and in turns first,
+// so that a slow moment of the machine falls on all of them and not on one.
+
+const roundsAtLeast = 9;
+const roundsAtMost = 61;
+const budgetMilliseconds = 6000;
+
+/**
+ * Contenders are { name, run(): Promise }. Returns per name the median, the fastest and the median
+ * absolute deviation, in milliseconds.
+ */
+export async function compare(contenders) {
+  const samples = new Map(contenders.map(({ name }) => [name, []]));
+  for (const { run } of contenders) for (let i = 0; i < 2; i++) await run();
+  const started = performance.now();
+  for (let round = 0; round < roundsAtMost; round++) {
+    if (round >= roundsAtLeast && performance.now() - started > budgetMilliseconds) break;
+    for (let turn = 0; turn < contenders.length; turn++) {
+      const { name, run } = contenders[(round + turn) % contenders.length];
+      const start = performance.now();
+      await run();
+      samples.get(name).push(performance.now() - start);
+    }
+  }
+  return Object.fromEntries([...samples].map(([name, times]) => [name, statistics(times)]));
+}
+
+function statistics(times) {
+  const middle = median(times);
+  return {
+    median: middle,
+    fastest: Math.min(...times),
+    deviation: median(times.map((time) => Math.abs(time - middle))),
+    rounds: times.length,
+  };
+}
+
+function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}

@@ -1,0 +1,88 @@
+// Writes ONNX models without a library: an ONNX file is one protobuf message, and these graphs need
+// five of its message types. Field numbers are those of onnx.proto3.
+import { writeFileSync } from 'node:fs';
+
+const FLOAT = 1; // TensorProto.DataType
+const WIRE_VARINT = 0;
+const WIRE_BYTES = 2;
+
+function varint(value) {
+  const bytes = [];
+  let rest = value;
+  for (; rest > 127; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 128);
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}
+
+const integer = (field, value) => Buffer.concat([varint(field * 8 + WIRE_VARINT), varint(value)]);
+
+function bytes(field, content) {
+  const body = Buffer.isBuffer(content) ? content : Buffer.from(content);
+  return Buffer.concat([varint(field * 8 + WIRE_BYTES), varint(body.length), body]);
+}
+
+/** TensorProto: dims 1, data_type 2, name 8, raw_data 9. */
+function tensorProto(name, dims, data) {
+  const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return Buffer.concat([
+    ...dims.map((length) => integer(1, length)),
+    integer(2, FLOAT),
+    bytes(8, name),
+    bytes(9, raw),
+  ]);
+}
+
+/** NodeProto: input 1, output 2, op_type 4, attribute 5. */
+function nodeProto(operator, inputs, outputs, attributes = []) {
+  return Buffer.concat([
+    ...inputs.map((name) => bytes(1, name)),
+    ...outputs.map((name) => bytes(2, name)),
+    bytes(4, operator),
+    ...attributes.map((attribute) => bytes(5, attribute)),
+  ]);
+}
+
+/** ValueInfoProto of a float matrix; a string is a symbolic length. */
+function valueInfo(name, dims) {
+  const shape = dims.map((length) =>
+    bytes(1, typeof length === 'string' ? bytes(2, length) : integer(1, length)),
+  );
+  const type = bytes(1, Buffer.concat([integer(1, FLOAT), bytes(2, Buffer.concat(shape))]));
+  return Buffer.concat([bytes(1, name), bytes(2, type)]);
+}
+
+/** ModelProto: ir_version 1, graph 7, opset_import 8; GraphProto: node 1, name 2, initializer 5. */
+function writeModel(path, { nodes, weights, input, output }) {
+  const graph = Buffer.concat([
+    ...nodes.map((node) => bytes(1, node)),
+    bytes(2, 'sae'),
+    ...weights.map((weight) => bytes(5, weight)),
+    bytes(11, input),
+    bytes(12, output),
+  ]);
+  writeFileSync(path, Buffer.concat([integer(1, 8), bytes(7, graph), bytes(8, integer(2, 17))]));
+}
+
+/** y = relu(x W_enc + b_enc), x [B, d_in]. */
+export function writeEncoder(path, { W_enc, b_enc, dIn, dSae }) {
+  writeModel(path, {
+    nodes: [
+      nodeProto('MatMul', ['x', 'W_enc'], ['product']),
+      nodeProto('Add', ['product', 'b_enc'], ['pre']),
+      nodeProto('Relu', ['pre'], ['y']),
+    ],
+    weights: [tensorProto('W_enc', [dIn, dSae], W_enc), tensorProto('b_enc', [dSae], b_enc)],
+    input: valueInfo('x', ['B', dIn]),
+    output: valueInfo('y', ['B', dSae]),
+  });
+}
+
+/** y = acts W_dec + b_dec, acts dense [B, d_sae]. */
+export function writeDecoder(path, { W_dec, b_dec, dIn, dSae }) {
+  writeModel(path, {
+    nodes: [nodeProto('Gemm', ['x', 'W_dec', 'b_dec'], ['y'])],
+    weights: [tensorProto('W_dec', [dSae, dIn], W_dec), tensorProto('b_dec', [dIn], b_dec)],
+    input: valueInfo('x', ['B', dSae]),
+    output: valueInfo('y', ['B', dIn]),
+  });
+}

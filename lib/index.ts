@@ -1,0 +1,19 @@
+export { type Device, type DeviceInfo, devices } from './device.js';
+export { type ErrorCode, MonosemError } from './error.js';
+export { ActivationCache } from './hooks/activation_cache.js';
+export type { FwdHook, Hook, HookPoint, SaeActsHook } from './hooks/types.js';
+export type { LoadOptions, Progress } from './hub/options.js';
+export type { LoaderName, RegistryEntry } from './registry/data.js';
+export { registry } from './registry/registry.js';
+export type { Release } from './registry/releases.js';
+export { FeatureActs } from './sae/feature_acts.js';
+export type { FeatureHit, FeatureRow, FeatureRows } from './sae/feature_rows.js';
+export {
+  type DType,
+  type Index,
+  type NestedArray,
+  scope,
+  Tensor,
+  type TensorLike,
+  type TypedArray,
+} from './tensor.js';
