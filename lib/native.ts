@@ -215,24 +215,33 @@ export interface Native {
   ): [out: T, recons: Optional, error: Optional];
 
   // files (cpp/io)
+  /** Maps the file and checks all it says about itself; no tensor is read. */
   openTensorFile(path: string, kind: 'safetensors' | 'npz' | 'torch'): NativeTensorFile;
-  writeSafetensors(
-    path: string,
-    names: readonly string[],
-    tensors: readonly T[],
-    metadata: Readonly<Record<string, string>> | null,
-  ): Promise<void>;
+  /**
+   * A tensor of the file, on another thread. It aliases the file (privately: writing to it does not
+   * reach the disk) where it lies there as it is wanted, else it is read and converted. dtype null: the
+   * file's, float64 as float32 and other integers as int32. `transposed` is for matrices.
+   */
+  loadTensor(
+    file: NativeTensorFile,
+    name: string,
+    dtype: StorageType | null,
+    device: string,
+    transposed: boolean,
+  ): Promise<T>;
+  /** Appears under its path only when it is whole. */
+  writeSafetensors(path: string, names: readonly string[], tensors: readonly T[]): Promise<void>;
 }
 
-/** A mapped weights file. Tensors alias the mapping where the format allows it. */
+/** A mapped weights file. */
 export interface NativeTensorFile {
+  /** `dtype` is the file's: "float64", "int64", "bool", ... beside those a Tensor can have. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
-    readonly shape: number[];
+    readonly shape: readonly number[];
   }[];
-  readonly metadata: Readonly<Record<string, string>>;
-  tensor(name: string, device: string): T;
+  readonly metadata: readonly (readonly [key: string, value: string])[];
   dispose(): void;
 }
 

@@ -23,6 +23,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
   define_transformer(env, exports);
   define_acts(env, exports);
   define_sae(env, exports);
+  define_files(env, exports);
   return exports;
 }
 

@@ -142,5 +142,6 @@ void define_tensors(Napi::Env env, Napi::Object exports);
 void define_transformer(Napi::Env env, Napi::Object exports);
 void define_acts(Napi::Env env, Napi::Object exports);
 void define_sae(Napi::Env env, Napi::Object exports);
+void define_files(Napi::Env env, Napi::Object exports);
 
 }  // namespace monosem::addon

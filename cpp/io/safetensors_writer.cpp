@@ -66,6 +66,13 @@ std::string quoted(const std::string& text) {
   return out + '"';
 }
 
+uint64_t byte_size(const TensorToWrite& tensor) {
+  std::optional<uint64_t> elements = checked_elements(tensor.shape);
+  if (!elements)
+    throw Error(kInvalidArgument, "tensor " + tensor.name + " has an impossible shape");
+  return *elements * element_size(tensor.type);
+}
+
 std::string make_header(const std::vector<TensorToWrite>& tensors,
                         const std::vector<std::pair<std::string, std::string>>& metadata) {
   std::string json = "{";
@@ -85,7 +92,7 @@ std::string make_header(const std::vector<TensorToWrite>& tensors,
       json += (i == 0 ? "" : ",") + std::to_string(tensor.shape[i]);
     }
     json += "],\"data_offsets\":[" + std::to_string(offset) + ',';
-    offset += tensor.bytes.size();
+    offset += byte_size(tensor);
     json += std::to_string(offset) + "]}";
   }
   json += '}';
@@ -144,12 +151,6 @@ void write_safetensors(const std::string& path, std::vector<TensorToWrite> tenso
   });
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const TensorToWrite& tensor = tensors[i];
-    std::optional<uint64_t> elements = checked_elements(tensor.shape);
-    if (!elements || *elements * element_size(tensor.type) != tensor.bytes.size()) {
-      throw Error(kInvalidArgument, "tensor " + tensor.name + " has " +
-                                        std::to_string(tensor.bytes.size()) +
-                                        " bytes, which is not what its shape takes");
-    }
     bool twice = std::any_of(tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(i),
                              [&](const TensorToWrite& other) { return other.name == tensor.name; });
     if (twice || tensor.name == "__metadata__") {
@@ -162,7 +163,16 @@ void write_safetensors(const std::string& path, std::vector<TensorToWrite> tenso
   TemporaryFile file(path);
   file.write(std::as_bytes(std::span(&header_size, 1)));
   file.write(std::as_bytes(std::span(header)));
-  for (const TensorToWrite& tensor : tensors) file.write(tensor.bytes);
+  std::vector<std::byte> bytes;
+  for (const TensorToWrite& tensor : tensors) {
+    tensor.fill(bytes);
+    if (bytes.size() != byte_size(tensor)) {
+      throw Error(kInvalidArgument, "tensor " + tensor.name + " has " +
+                                        std::to_string(bytes.size()) +
+                                        " bytes, which is not what its shape takes");
+    }
+    file.write(bytes);
+  }
   file.keep();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,13 +14,15 @@ struct TensorToWrite {
   std::string name;
   ElementType type;
   std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;  // row-major, little-endian
+  /// Fills `bytes`, row-major and little-endian. Called when this tensor's turn has come, so that
+  /// one tensor at a time is in memory.
+  std::function<void(std::vector<std::byte>& bytes)> fill;
 };
 
 /// Writes a safetensors file in the reference writer's order (widest type first, then by name).
 /// The file appears under `path` only when it is whole and on disk: it is written beside it and
 /// renamed. Throws ERR_INVALID_ARGUMENT for a name given twice or bytes that are not the shape's,
-/// ERR_INTERNAL with the system's reason when writing fails.
+/// ERR_INTERNAL with the system's reason when writing fails, and what `fill` throws.
 void write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors,
                        const std::vector<std::pair<std::string, std::string>>& metadata = {});
 

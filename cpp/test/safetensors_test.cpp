@@ -19,6 +19,16 @@ using monosem::test::write_file;
 
 namespace {
 
+/// A tensor of the writer that holds these values.
+template <typename T>
+TensorToWrite made_of(const std::string& name, ElementType type, std::vector<int64_t> shape,
+                      const std::vector<T>& values) {
+  return {name, type, std::move(shape), [values](std::vector<std::byte>& bytes) {
+            auto span = std::as_bytes(std::span(values));
+            bytes.assign(span.begin(), span.end());
+          }};
+}
+
 std::string with_header(const std::string& header, std::size_t data_bytes) {
   uint64_t size = header.size();
   std::string out(reinterpret_cast<const char*>(&size), 8);
@@ -46,9 +56,9 @@ TEST(safetensors_round_trip_keeps_every_byte) {
   std::vector<uint16_t> b{0x3f80, 0x7fc0, 0x0001};
   std::string path = scratch_file("round_trip.safetensors");
   write_safetensors(path,
-                    {{"b \"quoted\" \n", ElementType::kBFloat16, {3}, std::as_bytes(std::span(b))},
-                     {"w", ElementType::kFloat32, {7, 5}, std::as_bytes(std::span(w))},
-                     {"empty", ElementType::kInt64, {0, 4}, {}}},
+                    {made_of("b \"quoted\" \n", ElementType::kBFloat16, {3}, b),
+                     made_of("w", ElementType::kFloat32, {7, 5}, w),
+                     made_of("empty", ElementType::kInt64, {0, 4}, std::vector<int64_t>{})},
                     {{"format", "pt"}});
   auto file = open_safetensors(path);
   CHECK(file->tensors.size() == 3 && file->metadata.size() == 1, file->tensors.size());
@@ -72,7 +82,7 @@ TEST(safetensors_round_trip_keeps_every_byte) {
 TEST(safetensors_alias_is_writable_and_leaves_the_file_alone) {
   std::vector<float> w{1, 2, 3, 4};
   std::string path = scratch_file("alias.safetensors");
-  write_safetensors(path, {{"w", ElementType::kFloat32, {4}, std::as_bytes(std::span(w))}});
+  write_safetensors(path, {made_of("w", ElementType::kFloat32, {4}, w)});
   auto file = open_safetensors(path);
   auto first = alias(*file, file->tensors[0]);
   reinterpret_cast<float*>(first.get())[0] = 9;
@@ -85,16 +95,15 @@ TEST(safetensors_alias_is_writable_and_leaves_the_file_alone) {
 
 TEST(safetensors_writer_refuses_what_cannot_be_read_back) {
   std::vector<float> w{1, 2};
-  auto bytes = std::as_bytes(std::span(w));
   std::string path = scratch_file("refused.safetensors");
   auto write = [&](std::vector<TensorToWrite> tensors) {
     return code_of([&] { write_safetensors(path, std::move(tensors)); });
   };
-  CHECK(write({{"w", ElementType::kFloat32, {3}, bytes}}) == kInvalidArgument, "size");
-  CHECK(write({{"w", ElementType::kFloat32, {2}, bytes},
-               {"w", ElementType::kFloat32, {2}, bytes}}) == kInvalidArgument,
+  CHECK(write({made_of("w", ElementType::kFloat32, {3}, w)}) == kInvalidArgument, "size");
+  CHECK(write({made_of("w", ElementType::kFloat32, {2}, w),
+               made_of("w", ElementType::kFloat32, {2}, w)}) == kInvalidArgument,
         "twice");
-  CHECK(write({{"\xff", ElementType::kFloat32, {2}, bytes}}) == kInvalidArgument, "name");
+  CHECK(write({made_of("\xff", ElementType::kFloat32, {2}, w)}) == kInvalidArgument, "name");
   CHECK(!std::filesystem::exists(path), "nothing is written");
   CHECK(code_of([&] { write_safetensors("/nowhere/x", {}); }) == kInternal, "folder");
 }
@@ -130,7 +139,7 @@ TEST(read_converts_and_gathers_any_strides) {
   std::vector<float> w(3 * 2100);
   for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i % 255) - 127;
   std::string path = scratch_file("gather.safetensors");
-  write_safetensors(path, {{"w", ElementType::kFloat32, {3, 2100}, std::as_bytes(std::span(w))}});
+  write_safetensors(path, {made_of("w", ElementType::kFloat32, {3, 2100}, w)});
   auto file = open_safetensors(path);
   StoredTensor turned = file->tensors[0].transposed(0, 1);
   CHECK(!turned.is_contiguous() && !can_alias(turned), "a view");
