@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { MonosemError } from '../error.js';
 import type { RepositoryCache } from './cache.js';
-import { aborted, type HubTarget, refusal } from './errors.js';
+import { aborted, type HubTarget, refusal, Unreachable } from './errors.js';
 import { backoff, chunks, pause, send } from './http.js';
 import { withLock } from './lock.js';
 
@@ -142,7 +142,7 @@ async function receiveAll(
       await receive(request, partial, held, report);
     } catch (error) {
       if (held.aborted) throw aborted(held);
-      if (error instanceof MonosemError) throw error;
+      if (error instanceof MonosemError && !(error instanceof Unreachable)) throw error;
       cause = error;
     }
     if (partial.loaded > before) fruitless = 0;

@@ -17,15 +17,16 @@ export function aborted(signal: AbortSignal): MonosemError {
 }
 
 /** No answer at all: no route, no name, a connection cut or silent. */
-export function unreachable(url: string, cause: unknown): MonosemError {
-  const root = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-  const why =
-    root instanceof Error ? root.message || String((root as { code?: unknown }).code) : '';
-  return new MonosemError(
-    'ERR_NETWORK',
-    `Cannot reach ${new URL(url).origin}${why ? ` (${why})` : ''}. Check the connection and HF_ENDPOINT; what is in the cache loads without one.`,
-    { cause },
-  );
+export class Unreachable extends MonosemError {
+  constructor(url: string, cause: unknown) {
+    const root = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+    const why = root instanceof Error ? root.message || (root as NodeJS.ErrnoException).code : '';
+    super(
+      'ERR_NETWORK',
+      `Cannot reach ${new URL(url).origin}${why ? ` (${why})` : ''}. Check the connection and HF_ENDPOINT; what is in the cache loads without one.`,
+      { cause },
+    );
+  }
 }
 
 /** The repository is there, and the file is not in it. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MonosemError } from '../error.js';
-import { aborted, unreachable } from './errors.js';
+import { aborted, Unreachable } from './errors.js';
 
 export interface HubRequest {
   readonly url: string;
   readonly method: 'GET' | 'HEAD';
-  /** Sent to the origin of `url` alone, never along a redirect to another. */
+  /** Sent to the origin of `url`, and no longer once a redirect has left it. */
   readonly token: string | undefined;
   /** First and last byte, or from a first byte on. */
   readonly range?: readonly [first: number, last?: number];
@@ -91,12 +91,10 @@ function redirectTarget(from: URL, location: string): URL {
 async function follow(request: HubRequest): Promise<Response> {
   const home = new URL(request.url);
   let url = home;
+  let atHome = true;
   for (let hops = 0; hops <= REDIRECTS; hops++) {
-    const response = await ask(
-      url,
-      request,
-      url.origin === home.origin ? request.token : undefined,
-    );
+    atHome &&= url.origin === home.origin;
+    const response = await ask(url, request, atHome ? request.token : undefined);
     const location = response.headers.get('location');
     if (!isRedirect(response.status) || location === null) return response;
     const next = redirectTarget(url, location);
@@ -128,7 +126,7 @@ export async function send(request: HubRequest): Promise<Response> {
       if (signal?.aborted) throw aborted(signal);
       if (error instanceof MonosemError) throw error;
       // A hub that cannot be reached at all is rarely there a moment later.
-      if (attempt >= Math.min(2, retries)) throw unreachable(url, error);
+      if (attempt >= Math.min(2, retries)) throw new Unreachable(url, error);
     }
     await pause(wait, signal);
   }

@@ -1,5 +1,5 @@
 import { MonosemError } from '../error.js';
-import { aborted, type HubTarget, refusal, unreachable } from './errors.js';
+import { aborted, type HubTarget, refusal, Unreachable } from './errors.js';
 import { chunks, send } from './http.js';
 
 export interface RangeRequest {
@@ -49,7 +49,7 @@ export async function fetchRange(target: HubTarget, request: RangeRequest): Prom
     } catch (error) {
       if (request.signal?.aborted) throw aborted(request.signal);
       if (error instanceof MonosemError) throw error;
-      if (left === 0) throw unreachable(request.url, error);
+      if (left === 0) throw new Unreachable(request.url, error);
     }
   }
 }

@@ -141,6 +141,7 @@ export class Snapshot {
     checkRelative('A file name', path);
     const { signal } = this.#options;
     if (signal?.aborted) throw aborted(signal);
+    while (this.#commitPending) await this.#first;
     const local = this.#cached(path);
     if (local !== undefined || this.#offline) return local;
     const remote = await this.#head(path);
@@ -150,32 +151,30 @@ export class Snapshot {
 
   async #describe(path: string): Promise<RemoteFile> {
     checkRelative('A file name', path);
+    while (this.#commitPending) await this.#first;
     const remote = this.#offline ? undefined : await this.#head(path);
     if (remote) return remote;
     throw this.#offline ? this.#notCached(path) : missingFile(this.#target(path));
+  }
+
+  /** Another call is fixing the commit: wait, so that the two cannot get different ones. */
+  get #commitPending(): boolean {
+    return this.#commit === undefined && this.#first !== undefined;
   }
 
   /** What the hub says of a file, asked once; undefined if it is not there, or the cache must do. */
   #head(path: string): Promise<RemoteFile | undefined> {
     const known = this.#heads.get(path);
     if (known) return known;
-    const head = this.#askInTurn(path);
+    const head = this.#ask(path);
     this.#heads.set(path, head);
-    head.catch(() => this.#heads.delete(path));
-    return head;
-  }
-
-  async #askInTurn(path: string): Promise<RemoteFile | undefined> {
-    if (this.#commit !== undefined) return this.#ask(path);
-    if (this.#first === undefined) {
-      const head = this.#ask(path);
-      this.#first = head.catch(() => {
+    const settled = head.catch(() => this.#heads.delete(path));
+    if (this.#commit === undefined) {
+      this.#first = settled.then(() => {
         this.#first = undefined;
       });
-      return head;
     }
-    await this.#first;
-    return this.#offline ? undefined : this.#askInTurn(path);
+    return head;
   }
 
   async #ask(path: string): Promise<RemoteFile | undefined> {
@@ -282,7 +281,7 @@ function describedContent(response: Response, target: HubTarget): { etag: string
 }
 
 /** One file of a repository as a local path: `new Snapshot(repoId, options).file(path)`. */
-export function downloadFile(
+export async function downloadFile(
   request: HubOptions & { repoId: string; path: string },
 ): Promise<string> {
   const { repoId, path, ...options } = request;

@@ -1,5 +1,5 @@
 import { MonosemError } from '../error.js';
-import { type HubTarget, refusal, unreachable } from './errors.js';
+import { type HubTarget, refusal, Unreachable } from './errors.js';
 import { send } from './http.js';
 
 export interface RepoFile {
@@ -23,7 +23,7 @@ async function askJson(
   try {
     return { body: await response.json(), headers: response.headers };
   } catch (error) {
-    throw unreachable(url, error);
+    throw new Unreachable(url, error);
   }
 }
 

@@ -107,6 +107,7 @@ async function sendBody(
     ...(asked ? { 'content-range': `bytes ${start}-${end - 1}/${data.length}` } : {}),
   });
   if (request.method === 'HEAD') return void response.end();
+  response.flushHeaders();
   const stop = Math.min(body.length, fault.cutAfter ?? body.length);
   for (let at = 0; at < stop && !response.destroyed; at += 65_536) {
     if (fault.slowMs) await sleep(fault.slowMs);
@@ -114,7 +115,7 @@ async function sendBody(
     await new Promise<void>((resolve) => response.write(chunk, () => resolve()));
   }
   if (fault.cutAfter === undefined) response.end();
-  else response.destroy();
+  else response.socket?.end(); // Not destroyed: what was sent arrives.
 }
 
 /**
