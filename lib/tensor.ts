@@ -41,15 +41,13 @@ interface TensorOptions {
 export class Tensor implements Disposable {
   readonly #handle: NativeTensor;
   #shape: readonly number[] | undefined;
-  readonly dtype: StorageType;
-  readonly device: Device;
+  #dtype: StorageType | undefined;
+  #device: Device | undefined;
 
   /** @internal Use the static makers. */
   constructor(handle: NativeTensor) {
     this.#handle = handle;
-    this.dtype = handle.dtype;
-    this.device = handle.device as Device;
-    frames.at(-1)?.add(this);
+    if (frames.length > 0) frames.at(-1)?.add(this);
   }
 
   /** @internal */
@@ -96,6 +94,16 @@ export class Tensor implements Disposable {
   get shape(): readonly number[] {
     this.#shape ??= Object.freeze(this.#handle.shape);
     return this.#shape;
+  }
+
+  get dtype(): StorageType {
+    this.#dtype ??= this.#handle.dtype;
+    return this.#dtype;
+  }
+
+  get device(): Device {
+    this.#device ??= this.#handle.device as Device;
+    return this.#device;
   }
 
   /** Number of elements. */
@@ -208,6 +216,7 @@ export class Tensor implements Disposable {
 
   #binary(op: number, o: TensorLike | number): Tensor {
     if (typeof o === 'number') return new Tensor(native.binaryScalar(op, this.#handle, o));
+    if (o instanceof Tensor) return new Tensor(native.binary(op, this.#handle, o.#handle));
     return borrow(o, this.device, (other) => new Tensor(native.binary(op, this.#handle, other)));
   }
 

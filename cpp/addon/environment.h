@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/error.h"
 
@@ -70,7 +71,8 @@ struct Environment {
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
   Napi::FunctionReference error;                                    // class MonosemError
-  Napi::FunctionReference tensor, acts, plan, cancel, tensor_file;  // the handle classes
+  Napi::FunctionReference tensor, acts, plan, cancel, tensor_file;  // the handle classes,
+  std::unordered_set<const void*> tensors, all_acts, plans, cancels, tensor_files;  // their objects
   Promises promises;
 };
 

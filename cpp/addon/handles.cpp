@@ -9,6 +9,8 @@ const char* const TensorHandle::kName = "a Tensor";
 template <>
 Napi::FunctionReference Environment::* const TensorHandle::kConstructor = &Environment::tensor;
 template <>
+std::unordered_set<const void*> Environment::* const TensorHandle::kLive = &Environment::tensors;
+template <>
 int64_t TensorHandle::external_bytes(const Tensor& t) {
   return t.buffer()->claim_report() ? static_cast<int64_t>(t.buffer()->bytes()) : 0;
 }
@@ -17,6 +19,8 @@ template <>
 const char* const ActsHandle::kName = "feature activations";
 template <>
 Napi::FunctionReference Environment::* const ActsHandle::kConstructor = &Environment::acts;
+template <>
+std::unordered_set<const void*> Environment::* const ActsHandle::kLive = &Environment::all_acts;
 template <>
 int64_t ActsHandle::external_bytes(const Acts&) {
   return 0;  // not known before the command has run
@@ -27,6 +31,8 @@ const char* const PlanHandle::kName = "an SAE plan";
 template <>
 Napi::FunctionReference Environment::* const PlanHandle::kConstructor = &Environment::plan;
 template <>
+std::unordered_set<const void*> Environment::* const PlanHandle::kLive = &Environment::plans;
+template <>
 int64_t PlanHandle::external_bytes(const std::shared_ptr<SaePlan>&) {
   return 0;
 }
@@ -35,6 +41,8 @@ template <>
 const char* const CancelHandle::kName = "a cancellation";
 template <>
 Napi::FunctionReference Environment::* const CancelHandle::kConstructor = &Environment::cancel;
+template <>
+std::unordered_set<const void*> Environment::* const CancelHandle::kLive = &Environment::cancels;
 template <>
 int64_t CancelHandle::external_bytes(const Cancel&) {
   return 0;
@@ -67,7 +75,6 @@ Shape integers(const Napi::Value& js) {
     throw Error(kInvalidArgument, "expected an array of integers, such as a shape");
   const auto array = js.As<Napi::Array>();
   Shape out;
-  out.reserve(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) out.push_back(integer(array[i]));
   return out;
 }

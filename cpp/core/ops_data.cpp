@@ -131,8 +131,7 @@ Tensor reshape(const Tensor& t, Shape shape) {
   }
   const int64_t count = t.count();
   if (open >= 0 && known > 0) shape[static_cast<size_t>(open)] = count / known;
-  if (shape.size() > MONOSEM_MAX_RANK || (open >= 0 && known == 0) ||
-      element_count(shape) != count) {
+  if ((open >= 0 && known == 0) || element_count(shape) != count) {
     throw Error(kShape, text(t.shape()) + " has " + std::to_string(count) +
                             " elements and cannot be reshaped to " + text(shape));
   }

@@ -258,7 +258,7 @@ Tensor gather_rows(const Tensor& src, const Tensor& rows) {
   Device& device = src.device();
   const int64_t width = src.shape()[0] == 0 ? 0 : src.count() / src.shape()[0];
   Shape shape = rows.shape();
-  shape.insert(shape.end(), src.shape().begin() + 1, src.shape().end());
+  shape.append(src.shape().begin() + 1, src.shape().end());
   Tensor out = Tensor::empty(device, src.dtype(), shape);
   const Tensor table = reshape(src, {src.shape()[0], width});
   const Tensor ids = reshape(rows, {rows.count()}), target = reshape(out, {rows.count(), width});

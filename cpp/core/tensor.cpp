@@ -57,7 +57,7 @@ Tensor::Tensor(std::shared_ptr<Buffer> buffer, monosem_dtype dtype, Shape shape,
 namespace {
 
 Shape contiguous_strides(const Shape& shape) {
-  Shape stride(shape.size());
+  Shape stride(shape.size(), 0);
   int64_t step = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     stride[i] = step;
@@ -69,9 +69,6 @@ Shape contiguous_strides(const Shape& shape) {
 }  // namespace
 
 Tensor Tensor::empty(Device& device, monosem_dtype dtype, const Shape& shape) {
-  if (shape.size() > MONOSEM_MAX_RANK) {
-    throw Error(kShape, "expected at most 8 dimensions, got " + text(shape));
-  }
   int64_t count = 1;
   for (int64_t length : shape) {
     if (length < 0) throw Error(kShape, "expected lengths of 0 or more, got " + text(shape));

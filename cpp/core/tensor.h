@@ -7,15 +7,11 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/shape.h"
 
 namespace monosem {
 
-using Shape = std::vector<int64_t>;
-
-int64_t element_count(const Shape& shape);
 size_t element_size(monosem_dtype dtype);
-/// "[2, 7, 48]"
-std::string text(const Shape& shape);
 const char* dtype_name(monosem_dtype dtype);
 /// Throws ERR_DTYPE for a name that is no storage type.
 monosem_dtype dtype_of(const std::string& name);
