@@ -6,6 +6,7 @@ import { type Command, UsageError } from './command.js';
 /** Imported inside `main`, so that an addon that cannot be loaded ends in a sentence too. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   devices: () => import('./devices.js'),
+  saes: () => import('./saes.js'),
 };
 
 async function help(): Promise<string> {
