@@ -15,6 +15,8 @@ const char* const FileHandle::kName = "an opened weights file";
 template <>
 Napi::FunctionReference Environment::* const FileHandle::kConstructor = &Environment::tensor_file;
 template <>
+std::unordered_set<const void*> Environment::* const FileHandle::kLive = &Environment::tensor_files;
+template <>
 int64_t FileHandle::external_bytes(const FilePointer&) {
   return 0;  // a mapping is no memory of ours
 }
