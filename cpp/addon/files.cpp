@@ -93,14 +93,16 @@ Napi::Value metadata_of(Napi::Env env, FilePointer& file) {
 Tensor load(const io::TensorFile& file, const io::StoredTensor& stored, monosem_dtype dtype) {
   Device& cpu = Device::get("cpu");
   const ElementType type = element_type(dtype);
+  const Shape shape(stored.shape.begin(), stored.shape.end());
   if (stored.type == type && io::can_alias(stored) && stored.elements() > 0) {
     const auto bytes = static_cast<size_t>(stored.elements()) * io::element_size(type);
     auto mapping = io::alias(file, stored);
     void* data = mapping.get();
     auto buffer = std::make_shared<Buffer>(cpu, data, bytes, std::move(mapping));
-    return Tensor(std::move(buffer), dtype, stored.shape, io::contiguous_strides(stored.shape), 0);
+    const std::vector<int64_t> stride = io::contiguous_strides(stored.shape);
+    return Tensor(std::move(buffer), dtype, shape, Shape(stride.begin(), stride.end()), 0);
   }
-  Tensor out = Tensor::empty(cpu, dtype, stored.shape);
+  Tensor out = Tensor::empty(cpu, dtype, shape);
   io::read(file, stored, type, static_cast<std::byte*>(out.data()));
   return out;
 }
@@ -118,8 +120,8 @@ Napi::Value load_js(const Napi::CallbackInfo& info) {
   io::StoredTensor stored = *found;
   if (info[4].ToBoolean()) {
     if (stored.shape.size() != 2) {
-      throw Error(kShape, name + " of " + file->file->path() +
-                              " is to be transposed, and has shape " + text(stored.shape));
+      throw Error(kShape, name + " of " + file->file->path() + " is to be transposed, and has " +
+                              std::to_string(stored.shape.size()) + " dimensions");
     }
     stored = stored.transposed(0, 1);
   }
@@ -136,7 +138,9 @@ Napi::Value write_js(const Napi::CallbackInfo& info) {
   std::vector<io::TensorToWrite> out;
   for (uint32_t i = 0; i < names.Length(); ++i) {
     const Tensor t = tensor(tensors.Get(i));
-    out.push_back({string(names.Get(i)), element_type(t.dtype()), t.shape(),
+    out.push_back({string(names.Get(i)),
+                   element_type(t.dtype()),
+                   {t.shape().begin(), t.shape().end()},
                    [t](std::vector<std::byte>& host) {
                      host.resize(static_cast<size_t>(t.count()) * element_size(t.dtype()));
                      read(t, host.data());

@@ -83,7 +83,7 @@ Napi::Value js(Napi::Env env, const Tensor& t) {
   return t ? TensorHandle::wrap(env, t) : env.Null();
 }
 
-Napi::Array js_shape(Napi::Env env, const Shape& shape) {
+Napi::Array js_shape(Napi::Env env, std::span<const int64_t> shape) {
   Napi::Array out = Napi::Array::New(env, shape.size());
   for (uint32_t i = 0; i < shape.size(); ++i) out[i] = static_cast<double>(shape[i]);
   return out;

@@ -134,7 +134,7 @@ Shape integers(const Napi::Value& js);
 
 // ---- results
 Napi::Value js(Napi::Env env, const Tensor& t);  ///< null for an empty one
-Napi::Array js_shape(Napi::Env env, const Shape& shape);
+Napi::Array js_shape(Napi::Env env, std::span<const int64_t> shape);
 Napi::Array js_tensors(Napi::Env env, std::initializer_list<Tensor> tensors);
 
 /// A function of the addon. Each file of this folder adds a static table of its own to `exports`.
