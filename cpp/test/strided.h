@@ -50,19 +50,27 @@ class Strided {
   double get(int64_t number) const {
     int64_t place = offset(number);
     switch (view.dtype) {
-      case MONOSEM_FLOAT32: return read<float>(place);
-      case MONOSEM_FLOAT16: return from_float16(read<uint16_t>(place));
-      case MONOSEM_BFLOAT16: return from_bfloat16(read<uint16_t>(place));
-      default: return read<int32_t>(place);
+      case MONOSEM_FLOAT32:
+        return read<float>(place);
+      case MONOSEM_FLOAT16:
+        return from_float16(read<uint16_t>(place));
+      case MONOSEM_BFLOAT16:
+        return from_bfloat16(read<uint16_t>(place));
+      default:
+        return read<int32_t>(place);
     }
   }
   void set(int64_t number, double value) {
     int64_t place = offset(number);
     switch (view.dtype) {
-      case MONOSEM_FLOAT32: return write(place, static_cast<float>(value));
-      case MONOSEM_FLOAT16: return write(place, to_float16(static_cast<float>(value)));
-      case MONOSEM_BFLOAT16: return write(place, to_bfloat16(static_cast<float>(value)));
-      default: return write(place, static_cast<int32_t>(value));
+      case MONOSEM_FLOAT32:
+        return write(place, static_cast<float>(value));
+      case MONOSEM_FLOAT16:
+        return write(place, to_float16(static_cast<float>(value)));
+      case MONOSEM_BFLOAT16:
+        return write(place, to_bfloat16(static_cast<float>(value)));
+      default:
+        return write(place, static_cast<int32_t>(value));
     }
   }
   void fill_normal(Random& random, double scale = 1) {

@@ -1,0 +1,80 @@
+// Reductions and normalisations of one row.
+
+inline double sum_row(const float* x, int64_t n) {
+  DoubleSum sum;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum.add(load(x + i));
+  double rest = 0;
+  for (; i < n; ++i) rest += double{x[i]};
+  return sum.total() + rest;
+}
+
+/// The difference to the center is rounded to float32: its relative error of 2^-24 is the result's.
+inline double sum_squares_row(const float* x, int64_t n, float center) {
+  DoubleSum sum;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum.add_square(load(x + i) - center);
+  double rest = 0;
+  for (; i < n; ++i) rest += double{x[i] - center} * double{x[i] - center};
+  return sum.total() + rest;
+}
+
+/// A NaN, once met, is never replaced by a number: nothing is larger than it.
+inline float maximum_row(const float* x, int64_t n) {
+  Vector largest = splat(-__builtin_inff());
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Vector v = load(x + i);
+    largest = (v > largest) | (v != v) ? v : largest;
+  }
+  float result = -__builtin_inff();
+  auto take = [&](float v) { result = (v > result) | (v != v) ? v : result; };
+  for (int64_t j = 0; j < kLanes; ++j) take(lane(largest, j));
+  for (; i < n; ++i) take(x[i]);
+  return result;
+}
+
+inline double exp_sum_row(const float* x, float* out, int64_t n, float shift) {
+  DoubleSum sum;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Vector e = exp(load(x + i) - shift);
+    sum.add(e);
+    store(out + i, e);
+  }
+  double rest = 0;
+  if (i < n) {
+    store(out + i, exp(load(x + i, n - i) - shift), n - i);
+    for (; i < n; ++i) rest += double{out[i]};
+  }
+  return sum.total() + rest;
+}
+
+inline void standardize_row(const float* x, float* out, int64_t n, float center, float factor) {
+  map(x, out, n, [=](Vector v) { return (v - center) * factor; });
+}
+
+inline void affine_row(const float* x, const float* weight, const float* bias, float* out,
+                       int64_t n) {
+  if (!bias) return binary_row(MONOSEM_MUL, x, weight, out, n);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    store(out + i, fma(load(x + i), load(weight + i), load(bias + i)));
+  int64_t rest = n - i;
+  if (rest > 0)
+    store(out + i, fma(load(x + i, rest), load(weight + i, rest), load(bias + i, rest)), rest);
+}
+
+inline void rotate_row(const float* a, const float* b, const float* cos, const float* sin,
+                       float* out_a, float* out_b, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Vector x = load(a + i), y = load(b + i), c = load(cos + i), s = load(sin + i);
+    store(out_a + i, x * c - y * s);
+    store(out_b + i, y * c + x * s);
+  }
+  for (; i < n; ++i) {
+    out_a[i] = a[i] * cos[i] - b[i] * sin[i];
+    out_b[i] = b[i] * cos[i] + a[i] * sin[i];
+  }
+}
