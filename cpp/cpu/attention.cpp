@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "cpu/isa.h"
+#include "cpu/pack.h"
 #include "cpu/row_kernels.h"
 #include "cpu/scratch.h"
 #include "cpu/view.h"
@@ -19,62 +21,74 @@ namespace monosem::cpu {
 namespace {
 
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
-constexpr int64_t kKeys = 64;    // of a tile
-constexpr int64_t kRows = 96;    // of a block: a multiple of the kernel's 6
-constexpr int64_t kFewRows = 4;  // up to here packing the keys costs more than it saves
+constexpr int64_t kRows = 84;      // of a block: whole register tiles of every instruction set
+constexpr int64_t kKeys = 64;      // of a tile, when keys and values are packed
+constexpr int64_t kFewRows = 4;    // up to here (decoding) packing costs more than it saves
+constexpr int64_t kFewKeys = 512;  // of a tile then
 
-int64_t padded(int64_t n) { return (n + kTileAlign - 1) / kTileAlign * kTileAlign; }
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 int64_t offset(const View& view, int64_t a, int64_t b, int64_t c) {
   return a * view.stride[0] + b * view.stride[1] + c * view.stride[2];
 }
 
 /// The sizes of one call.
-struct Shape {
-  explicit Shape(const monosem_attention& a)
+struct Sizes {
+  explicit Sizes(const monosem_attention& a)
       : batch(a.q.shape[0]),
         queries(a.q.shape[1]),
         heads(a.q.shape[2]),
         d_head(a.q.shape[3]),
         keys(a.k.shape[1]),
         key_heads(std::max<int64_t>(1, a.k.shape[2])),
-        group(heads / key_heads),
-        block_queries(std::max<int64_t>(1, std::min(queries, kRows / group))),
-        blocks((queries + block_queries - 1) / block_queries) {}
+        group(std::max<int64_t>(1, heads / key_heads)),
+        block_queries(std::clamp<int64_t>(kRows / group, 1, std::max<int64_t>(1, queries))),
+        blocks((queries + block_queries - 1) / block_queries),
+        block_rows(block_queries * group),
+        reads_in_place(block_rows <= kFewRows && in_place(a.k) && in_place(a.v)),
+        tile_keys(reads_in_place ? kFewKeys : kKeys),
+        score_width(round_up(tile_keys, microkernels().tile_columns)),
+        sum_width(round_up(d_head, microkernels().tile_columns)) {}
+
+  static bool in_place(const View& view) {
+    return view.dtype != MONOSEM_INT32 && (view.stride[3] == 1 || view.shape[3] == 1);
+  }
 
   int64_t batch, queries, heads, d_head, keys, key_heads;
-  int64_t group;          // query heads per key head
-  int64_t block_queries;  // times `group`: the rows of a block
-  int64_t blocks;
+  int64_t group;  // query heads per key head
+  int64_t block_queries, blocks, block_rows;
+  bool reads_in_place;
+  int64_t tile_keys;
+  int64_t score_width, sum_width;  // floats per row of a block's scores and sums
 };
 
 /// One block of queries against the tiles of one key head. Row r is query first + r / group, head
 /// key_head * group + r % group.
 class Block {
  public:
-  Block(const monosem_attention& a, const Shape& shape)
+  Block(const monosem_attention& a, const Sizes& sizes)
       : a_(a),
-        s_(shape),
-        queries_(shape.block_queries * shape.group * shape.d_head),
-        packed_(padded(shape.d_head) * kKeys),
-        loaded_(padded(shape.d_head) * kKeys),
-        scores_(shape.block_queries * shape.group * kKeys) {}
+        s_(sizes),
+        queries_(s_.block_rows * s_.d_head),
+        packed_queries_(s_.block_rows * s_.d_head + kSlack),
+        scores_(s_.block_rows * s_.score_width),
+        weights_(std::max(s_.block_rows * s_.tile_keys, s_.d_head) + kSlack),
+        panel_(std::max(s_.d_head, s_.tile_keys) * kernels_.tile_columns + kSlack) {}
 
   void start(int64_t task) {
-    b_ = task / (s_.key_heads * s_.blocks);
+    batch = task / (s_.key_heads * s_.blocks);
     key_head_ = task / s_.blocks % s_.key_heads;
     first_ = task % s_.blocks * s_.block_queries;
-    rows_ = std::min(s_.block_queries, s_.queries - first_) * s_.group;
-    for (int64_t r = 0; r < rows_; ++r) {
+    rows = std::min(s_.block_queries, s_.queries - first_) * s_.group;
+    for (int64_t r = 0; r < rows; ++r) {
       float* q = queries_.get() + r * s_.d_head;
-      load(run_at(a_.q, offset(a_.q, b_, query(r), head(r))), s_.d_head, q);
-      for (int64_t i = 0; i < s_.d_head; ++i) q[i] *= a_.scale;
+      load(run_at(a_.q, offset(a_.q, batch, query(r), head(r))), s_.d_head, q);
+      row_kernels().standardize(q, q, s_.d_head, 0.0f, a_.scale);
     }
+    if (!s_.reads_in_place) pack_rows(queries_.get(), s_.d_head, s_.d_head, packed_queries_.get());
   }
 
-  int64_t rows() const { return rows_; }
-  int64_t batch() const { return b_; }
-  int64_t key_head() const { return key_head_; }
+  int64_t batch = 0, rows = 0;
   int64_t query(int64_t r) const { return first_ + r / s_.group; }
   int64_t head(int64_t r) const { return key_head_ * s_.group + r % s_.group; }
 
@@ -87,60 +101,68 @@ class Block {
     return std::clamp<int64_t>(query + s_.keys - s_.queries + 1, 0, s_.keys);
   }
   int64_t first_key() const { return begin(first_); }
-  int64_t last_key() const { return end(query(rows_ - 1)); }
+  int64_t end_key() const { return end(query(rows - 1)); }
 
-  /// scores()[r, j] for keys [key, key + n): scaled, capped, -inf where hidden.
+  /// scores(r)[j] for keys [key, key + n): scaled, capped, -inf where hidden.
   void score(int64_t key, int64_t n) {
-    const RowKernels& kernels = row_kernels();
-    if (rows_ <= kFewRows) {
-      int64_t stride = s_.d_head;
-      const float* k = tile(a_.k, key, n, stride);
-      kernels.tile_dots(queries_.get(), s_.d_head, k, stride, scores_.get(), kKeys, rows_, n,
-                        s_.d_head);
+    if (s_.reads_in_place) {
+      kernels_.dot_rows(queries_.get(), s_.d_head, rows, at(a_.k, key), a_.k.dtype, a_.k.stride[1],
+                        n, s_.d_head, scores_.get(), s_.score_width);
     } else {
-      pack_keys(key, n);
-      kernels.tile_product(queries_.get(), s_.d_head, packed_.get(), kKeys, scores_.get(), kKeys,
-                           rows_, n, s_.d_head, false);
+      const Operand keys{at(a_.k, key), a_.k.dtype, a_.k.stride[1], a_.k.stride[3]};
+      multiply(packed_queries_.get(), s_.d_head, keys, n, scores_.get(), s_.score_width, false);
     }
-    for (int64_t r = 0; r < rows_; ++r) {
-      float* row = scores(r);
-      if (a_.softcap > 0) kernels.unary(MONOSEM_SOFTCAP, row, row, n, a_.softcap);
-      hide(row, query(r), key, n);
+    for (int64_t r = 0; r < rows; ++r) {
+      if (a_.softcap > 0) row_kernels().unary(MONOSEM_SOFTCAP, scores(r), scores(r), n, a_.softcap);
+      hide(scores(r), query(r), key, n);
     }
   }
-  float* scores(int64_t r) const { return scores_.get() + r * kKeys; }
+  float* scores(int64_t r) const { return scores_.get() + r * s_.score_width; }
 
-  /// The tile's values as float32 rows `stride` apart, readable up to padded(d_head).
-  const float* values(int64_t key, int64_t n, int64_t& stride) const {
-    stride = padded(s_.d_head);
-    return tile(a_.v, key, n, stride);
+  /// sums[r, :] += sum over the tile of scores(r)[j] * v[key + j, :]
+  void add_values(int64_t key, int64_t n, float* sums) {
+    if (s_.reads_in_place) {
+      float* tile_sums = weights_.get();
+      for (int64_t r = 0; r < rows; ++r) {
+        kernels_.sum_rows(scores(r), s_.score_width, 1, at(a_.v, key), a_.v.dtype, a_.v.stride[1],
+                          s_.d_head, n, tile_sums, s_.d_head);
+        float* sum = sums + r * s_.sum_width;
+        row_kernels().binary(MONOSEM_ADD, sum, tile_sums, sum, s_.d_head);
+      }
+    } else {
+      const Operand values{at(a_.v, key), a_.v.dtype, a_.v.stride[3], a_.v.stride[1]};
+      pack_rows(scores_.get(), s_.score_width, n, weights_.get());
+      multiply(weights_.get(), n, values, s_.d_head, sums, s_.sum_width, true);
+    }
   }
 
  private:
-  /// Keys or values [key, key + n) of the block's head: where they are, if they are float32 rows of
-  /// the wanted width, else copied at the given stride.
-  const float* tile(const View& view, int64_t key, int64_t n, int64_t& stride) const {
-    const Run first = run_at(view, offset(view, b_, key, key_head_));
-    if (first.is_float32_row() && stride == s_.d_head) {
-      stride = view.stride[1];
-      return reinterpret_cast<const float*>(first.data);
-    }
-    for (int64_t j = 0; j < n; ++j) {
-      float* to = loaded_.get() + j * stride;
-      load(run_at(view, offset(view, b_, key + j, key_head_)), s_.d_head, to);
-      std::fill(to + s_.d_head, to + stride, 0.0f);
-    }
-    return loaded_.get();
+  static constexpr int64_t kSlack = 16;  // of pack_panel
+
+  const void* at(const View& view, int64_t key) const {
+    return run_at(view, offset(view, batch, key, key_head_)).data;
   }
 
-  /// packed[i, j] = k[key + j, i]: the tile transposed, so that a vector holds neighbouring keys.
-  void pack_keys(int64_t key, int64_t n) {
-    int64_t stride = s_.d_head;
-    const float* k = tile(a_.k, key, n, stride);
-    for (int64_t i = 0; i < s_.d_head; ++i) {
-      float* to = packed_.get() + i * kKeys;
-      for (int64_t j = 0; j < n; ++j) to[j] = k[j * stride + i];
-      std::fill(to + n, to + kKeys, 0.0f);
+  /// The block's rows, `stride` floats apart, in panels of one register tile's rows.
+  void pack_rows(const float* from, int64_t stride, int64_t depth, float* packed) const {
+    for (int64_t r = 0; r < rows; r += kernels_.tile_rows) {
+      const int64_t height = std::min<int64_t>(kernels_.tile_rows, rows - r);
+      pack_panel(kernels_, {from + r * stride, MONOSEM_FLOAT32, stride, 1}, height, depth,
+                 packed + r * depth, height);
+    }
+  }
+
+  /// c[r, j] (+)= packed rows . lane j of `right`, over the depth.
+  void multiply(const float* packed, int64_t depth, const Operand& right, int64_t lanes, float* c,
+                int64_t c_stride, bool accumulate) const {
+    for (int64_t j = 0; j < lanes; j += kernels_.tile_columns) {
+      pack_panel(kernels_, right.at(j, 0), std::min<int64_t>(kernels_.tile_columns, lanes - j),
+                 depth, panel_.get(), kernels_.tile_columns);
+      for (int64_t r = 0; r < rows; r += kernels_.tile_rows) {
+        const int64_t height = std::min<int64_t>(kernels_.tile_rows, rows - r);
+        kernels_.tile[height - 1](depth, packed + r * depth, panel_.get(), c + r * c_stride + j,
+                                  c_stride, accumulate);
+      }
     }
   }
 
@@ -150,15 +172,16 @@ class Block {
     std::fill(row, row + from, kHidden);
     std::fill(row + to, row + n, kHidden);
     if (!a_.mask.data) return;
-    const int32_t* mask = static_cast<const int32_t*>(a_.mask.data) + b_ * a_.mask.stride[0];
+    const int32_t* mask = static_cast<const int32_t*>(a_.mask.data) + batch * a_.mask.stride[0];
     for (int64_t j = from; j < to; ++j)
       if (mask[(key + j) * a_.mask.stride[1]] == 0) row[j] = kHidden;
   }
 
+  const Microkernels& kernels_ = microkernels();
   const monosem_attention& a_;
-  const Shape& s_;
-  Memory<float> queries_, packed_, loaded_, scores_;
-  int64_t b_ = 0, key_head_ = 0, first_ = 0, rows_ = 0;
+  const Sizes& s_;
+  Memory<float> queries_, packed_queries_, scores_, weights_, panel_;
+  int64_t key_head_ = 0, first_ = 0;
 };
 
 /// The softmax of one row, tile by tile.
@@ -168,85 +191,78 @@ struct Running {
 
   /// Scores to weights relative to the largest so far; returns by what older weights shrink.
   float weigh(float* scores, int64_t n) {
-    const RowKernels& kernels = row_kernels();
-    const float now = std::max(largest, kernels.maximum(scores, n));
+    const float now = std::max(largest, row_kernels().maximum(scores, n));
     // While every key is hidden the shift must stay finite: exp(-inf - -inf) would be NaN.
     const float shift = now == kHidden ? 0.0f : now;
     const float shrink = std::exp(largest - shift);
-    sum = sum * shrink + static_cast<float>(kernels.exp_sum(scores, scores, n, shift));
+    sum = sum * shrink + static_cast<float>(row_kernels().exp_sum(scores, scores, n, shift));
     largest = now;
     return shrink;
   }
 };
 
-void attend(Block& block, const Shape& shape, const monosem_attention& a, float* sums,
-            Running* running) {
-  const RowKernels& kernels = row_kernels();
-  const int64_t width = padded(shape.d_head);
-  std::fill_n(sums, block.rows() * width, 0.0f);
-  std::fill_n(running, block.rows(), Running{});
-  for (int64_t key = block.first_key(); key < block.last_key(); key += kKeys) {
-    const int64_t n = std::min(kKeys, block.last_key() - key);
+void attend(Block& block, const Sizes& sizes, const View& out, float* sums, Running* running) {
+  const int64_t width = sizes.sum_width;
+  std::fill_n(sums, block.rows * width, 0.0f);
+  std::fill_n(running, block.rows, Running{});
+  for (int64_t key = block.first_key(); key < block.end_key(); key += sizes.tile_keys) {
+    const int64_t n = std::min(sizes.tile_keys, block.end_key() - key);
     block.score(key, n);
-    for (int64_t r = 0; r < block.rows(); ++r) {
+    for (int64_t r = 0; r < block.rows; ++r) {
       const float shrink = running[r].weigh(block.scores(r), n);
-      if (shrink != 1.0f) kernels.standardize(sums + r * width, sums + r * width, width, 0, shrink);
+      float* sum = sums + r * width;
+      if (shrink != 1.0f) row_kernels().standardize(sum, sum, sizes.d_head, 0.0f, shrink);
     }
-    int64_t stride;
-    const float* v = block.values(key, n, stride);
-    kernels.tile_product(block.scores(0), kKeys, v, stride, sums, width, block.rows(), width, n,
-                         true);
+    block.add_values(key, n, sums);
   }
-  for (int64_t r = 0; r < block.rows(); ++r) {
+  for (int64_t r = 0; r < block.rows; ++r) {
     float* sum = sums + r * width;
     const float inverse = running[r].sum == 0.0f ? 0.0f : 1.0f / running[r].sum;
-    kernels.standardize(sum, sum, shape.d_head, 0.0f, inverse);
-    store(run_at(a.out, offset(a.out, block.batch(), block.query(r), block.head(r))), shape.d_head,
-          sum);
+    row_kernels().standardize(sum, sum, sizes.d_head, 0.0f, inverse);
+    store(run_at(out, offset(out, block.batch, block.query(r), block.head(r))), sizes.d_head, sum);
   }
 }
 
-void write_scores(Block& block, const Shape& shape, const View& scores) {
-  auto target = [&](int64_t r, int64_t key) {
-    return run_at(scores, offset(scores, block.batch(), block.head(r), block.query(r)) +
-                              key * scores.stride[3]);
-  };
-  for (int64_t key = 0; key < shape.keys; key += kKeys) {
-    const int64_t n = std::min(kKeys, shape.keys - key);
-    block.score(key, n);
-    for (int64_t r = 0; r < block.rows(); ++r) store(target(r, key), n, block.scores(r));
-  }
-}
-
-/// body(block) for every block of the call; a block does some `queries x keys x d_head` products.
+/// body(begin, end) over the blocks of the call.
 template <class Body>
-void for_blocks(const monosem_attention& a, const Shape& shape, const Body& body) {
-  if (shape.queries == 0 || shape.heads == 0) return;
-  const int64_t tasks = shape.batch * shape.key_heads * shape.blocks;
-  const int64_t work = shape.block_queries * shape.group * shape.keys * shape.d_head / 8;
-  parallel(tasks, work, [&](int64_t begin, int64_t end) {
-    Block block(a, shape);
-    for (int64_t task = begin; task < end; ++task) {
-      block.start(task);
-      body(block);
-    }
-  });
+void for_blocks(const Sizes& s, const Body& body) {
+  if (s.heads == 0) return;
+  // A vector instruction does a dozen of a block's multiplications in the time of a simple element.
+  const int64_t work = s.block_rows * s.keys * s.d_head / 8;
+  parallel(s.batch * s.key_heads * s.blocks, work, body);
 }
 
 }  // namespace
 
 void attention(const monosem_attention& a) {
-  const Shape shape(a);
-  for_blocks(a, shape, [&](Block& block) {
-    Memory<float> sums(shape.block_queries * shape.group * padded(shape.d_head));
-    Memory<Running> running(shape.block_queries * shape.group);
-    attend(block, shape, a, sums.get(), running.get());
+  const Sizes sizes(a);
+  for_blocks(sizes, [&](int64_t begin, int64_t end) {
+    Block block(a, sizes);
+    Memory<float> sums(sizes.block_rows * sizes.sum_width);
+    Memory<Running> running(sizes.block_rows);
+    for (int64_t task = begin; task < end; ++task) {
+      block.start(task);
+      attend(block, sizes, a.out, sums.get(), running.get());
+    }
   });
 }
 
 void attention_scores(const monosem_attention& a) {
-  const Shape shape(a);
-  for_blocks(a, shape, [&](Block& block) { write_scores(block, shape, a.scores); });
+  const Sizes sizes(a);
+  for_blocks(sizes, [&](int64_t begin, int64_t end) {
+    Block block(a, sizes);
+    for (int64_t task = begin; task < end; ++task) {
+      block.start(task);
+      for (int64_t key = 0; key < sizes.keys; key += sizes.tile_keys) {
+        const int64_t n = std::min(sizes.tile_keys, sizes.keys - key);
+        block.score(key, n);
+        for (int64_t r = 0; r < block.rows; ++r) {
+          const int64_t row = offset(a.scores, block.batch, block.head(r), block.query(r));
+          store(run_at(a.scores, row + key * a.scores.stride[3]), n, block.scores(r));
+        }
+      }
+    }
+  });
 }
 
 }  // namespace monosem::cpu

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "cpu/row_kernels.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -72,16 +73,17 @@ CpuFeatures detect() {
 struct Choice {
   const char* name;
   const Microkernels* kernels;
+  const RowKernels* rows;
 };
 
 const std::vector<Choice>& choices() {
   static const std::vector<Choice> list = [] {
-    std::vector<Choice> runs{{"scalar", microkernels_scalar()}};
+    std::vector<Choice> runs{{"scalar", microkernels_scalar(), row_kernels_scalar()}};
     const CpuFeatures& features = cpu_features();
-    if (features.avx2) runs.push_back({"avx2", microkernels_avx2()});
-    if (features.avx512) runs.push_back({"avx512", microkernels_avx512()});
-    if (features.amx_bf16) runs.push_back({"amx", microkernels_avx512()});
-    if (features.neon) runs.push_back({"neon", microkernels_neon()});
+    if (features.avx2) runs.push_back({"avx2", microkernels_avx2(), row_kernels_avx2()});
+    if (features.avx512) runs.push_back({"avx512", microkernels_avx512(), row_kernels_avx512()});
+    if (features.amx_bf16) runs.push_back({"amx", microkernels_avx512(), row_kernels_avx512()});
+    if (features.neon) runs.push_back({"neon", microkernels_neon(), row_kernels_scalar()});
     return runs;
   }();
   return list;
@@ -111,6 +113,8 @@ const CpuFeatures& cpu_features() {
 }
 
 const Microkernels& microkernels() { return *current()->kernels; }
+
+const RowKernels& row_kernels() { return *current()->rows; }
 
 const char* isa_name() { return current()->name; }
 

@@ -39,7 +39,6 @@ void norm(const monosem_norm& n) {
   const RowKernels& kernels = row_kernels();
   const int64_t rows = n.x.shape[0], d = n.x.shape[1];
   const Vector weight(n.weight, d, n.weight_offset), bias(n.bias, d, 0.0f);
-  // A norm without weight but with an offset has none in any model: weight 1 means no product.
   parallel(rows, 4 * d, [&](int64_t begin, int64_t end) {
     Memory<float> in(d), normal(d), out(d);
     for (int64_t i = begin; i < end; ++i) {

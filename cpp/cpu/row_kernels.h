@@ -11,8 +11,6 @@
 namespace monosem::cpu {
 
 struct RowKernels {
-  void (*from_float16)(const uint16_t* in, float* out, int64_t n);
-  void (*from_bfloat16)(const uint16_t* in, float* out, int64_t n);
   void (*to_float16)(const float* in, uint16_t* out, int64_t n);
   void (*to_bfloat16)(const float* in, uint16_t* out, int64_t n);
 
@@ -30,29 +28,19 @@ struct RowKernels {
   double (*exp_sum)(const float* x, float* out, int64_t n, float shift);
   /// out[i] = (x[i] - center) * factor
   void (*standardize)(const float* x, float* out, int64_t n, float center, float factor);
-  /// out[i] = x[i] * weight[i] + bias[i]; bias may be null.
+  /// out[i] = x[i] * weight[i] + bias[i]; null stands for a weight of 1 or a bias of 0.
   void (*affine)(const float* x, const float* weight, const float* bias, float* out, int64_t n);
   /// (a, b) -> (a cos - b sin, b cos + a sin)
   void (*rotate)(const float* a, const float* b, const float* cos, const float* sin, float* out_a,
                  float* out_b, int64_t n);
-
-  /// c[rows, columns] (+)= a[rows, depth] b[depth, columns], small and in cache; leading dimensions
-  /// count floats. `columns` is rounded up to kTileAlign: b and c must be that wide.
-  void (*tile_product)(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                       int64_t ldc, int64_t rows, int64_t columns, int64_t depth, bool accumulate);
-  /// out[row, j] = a[row, :] . b[j, :]
-  void (*tile_dots)(const float* a, int64_t lda, const float* b, int64_t ldb, float* out,
-                    int64_t ldo, int64_t rows, int64_t columns, int64_t depth);
 };
 
-/// Floats in the widest vector: rows that kernels may run past are padded to it.
-inline constexpr int64_t kTileAlign = 16;
+// null where the architecture has no such instructions
+const RowKernels* row_kernels_scalar();
+const RowKernels* row_kernels_avx2();
+const RowKernels* row_kernels_avx512();
 
-const RowKernels& row_kernels_scalar();
-const RowKernels& row_kernels_avx2();
-const RowKernels& row_kernels_avx512();
-
-/// The table of the instruction set in use (cpu/isa.h).
+/// The table of the instruction set in use, as isa.h chooses it.
 const RowKernels& row_kernels();
 
 }  // namespace monosem::cpu

@@ -1,11 +1,9 @@
 #include <bit>
-#include <cstdint>
 
 #include "core/half.h"
 #include "cpu/row_kernels.h"
 
 namespace monosem::cpu {
-namespace scalar {
 namespace {
 
 #include "cpu/rows/vector_scalar.inl"
@@ -13,8 +11,7 @@ namespace {
 #include "cpu/rows/all.inl"
 
 }  // namespace
-}  // namespace scalar
 
-const RowKernels& row_kernels_scalar() { return scalar::kTable; }
+const RowKernels* row_kernels_scalar() { return &kTable; }
 
 }  // namespace monosem::cpu

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/half.h"
+#include "cpu/isa.h"
 #include "cpu/row_kernels.h"
 
 namespace monosem::cpu {
@@ -46,10 +47,10 @@ void load(const Run& run, int64_t n, float* out) {
       }
       return;
     case MONOSEM_FLOAT16:
-      if (row) return row_kernels().from_float16(reinterpret_cast<uint16_t*>(run.data), out, n);
+      if (row) return microkernels().to_float32(run.data, run.dtype, n, out);
       return gather<uint16_t>(run, n, out, from_float16);
     case MONOSEM_BFLOAT16:
-      if (row) return row_kernels().from_bfloat16(reinterpret_cast<uint16_t*>(run.data), out, n);
+      if (row) return microkernels().to_float32(run.data, run.dtype, n, out);
       return gather<uint16_t>(run, n, out, from_bfloat16);
     default:
       return gather<int32_t>(run, n, out, [](int32_t x) { return static_cast<float>(x); });

@@ -13,7 +13,7 @@ namespace {
 using namespace monosem::test;
 namespace cpu = monosem::cpu;
 
-double reference(int32_t op, double x, double parameter) {
+double unary_reference(int32_t op, double x, double parameter) {
   switch (op) {
     case MONOSEM_NEG:
       return -x;
@@ -42,7 +42,7 @@ double reference(int32_t op, double x, double parameter) {
   }
 }
 
-double reference(int32_t op, double a, double b) {
+double binary_reference(int32_t op, double a, double b) {
   switch (op) {
     case MONOSEM_ADD:
       return a + b;
@@ -72,7 +72,9 @@ TEST(unary_matches_fp64_over_strides_and_dtypes) {
     src.fill_normal(random, 4);
     cpu::unary(op, dst.view, src.view, parameter);
     for (int64_t i = 0; i < src.size(); ++i) {
-      const double expected = reference(op, src.get(i), static_cast<double>(parameter));
+      double expected = unary_reference(op, src.get(i), static_cast<double>(parameter));
+      if (dst.view.dtype == MONOSEM_FLOAT16 && std::fabs(expected) >= 65520)
+        expected = std::copysign(std::numeric_limits<double>::infinity(), expected);
       CHECK(close(dst.get(i), expected, 2e-6 + 1.01 * rounding(dst.view.dtype), 6e-8),
             "op " << op << " of " << src.get(i) << " gave " << dst.get(i) << ", not " << expected);
     }
@@ -103,14 +105,14 @@ TEST(unary_keeps_nan_and_infinities) {
 }
 
 TEST(unary_at_the_points_of_the_model_specification) {
-  // Values of PyTorch at -3, -1, -0.5, 0, 0.5, 1, 3.
+  // Values of PyTorch, whose float32 erf is off by 5e-7 at -3.
   const std::vector<double> at{-3, -1, -0.5, 0, 0.5, 1, 3};
   auto check = [&](int32_t op, const std::vector<double>& expected) {
     Strided src(MONOSEM_FLOAT32, {7}), dst(MONOSEM_FLOAT32, {7});
     for (int i = 0; i < 7; ++i) src.set(i, at[static_cast<size_t>(i)]);
     cpu::unary(op, dst.view, src.view, 0);
     for (int i = 0; i < 7; ++i)
-      CHECK(close(dst.get(i), expected[static_cast<size_t>(i)], 2e-7, 1e-7), dst.get(i));
+      CHECK(close(dst.get(i), expected[static_cast<size_t>(i)], 2e-7, 6e-7), dst.get(i));
   };
   check(MONOSEM_GELU,
         {-0.00405022502, -0.158655256, -0.154268771, 0, 0.345731229, 0.841344714, 2.99594975});
@@ -146,7 +148,7 @@ TEST(binary_broadcasts_over_strides_and_dtypes) {
     cpu::copy(wide_b.view, b);
     cpu::binary(op, dst.view, a, b);
     for (int64_t i = 0; i < dst.size(); ++i) {
-      const double expected = reference(op, wide_a.get(i), wide_b.get(i));
+      const double expected = binary_reference(op, wide_a.get(i), wide_b.get(i));
       CHECK(close(dst.get(i), expected, 1e-7 + rounding(dst.view.dtype), 3e-8),
             "op " << op << ": " << dst.get(i) << ", not " << expected);
     }

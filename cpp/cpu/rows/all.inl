@@ -5,6 +5,5 @@
 //
 #include "cpu/rows/elementwise.inl"
 #include "cpu/rows/reduce.inl"
-#include "cpu/rows/tile.inl"
 //
 #include "cpu/rows/table.inl"

@@ -1,15 +1,10 @@
-// 16-bit storage to and from float32, `n` contiguous elements. Reads and writes 6 bytes an element.
+// float32 to 16-bit storage, `n` contiguous elements, rounded to nearest even. The way back is
+// microkernels.h's to_float32.
 
-inline void from_float16_row(const uint16_t* in, float* out, int64_t n) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(out + i, load_float16(in + i));
-  for (; i < n; ++i) out[i] = monosem::from_float16(in[i]);
-}
-
-inline void from_bfloat16_row(const uint16_t* in, float* out, int64_t n) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(out + i, load_bfloat16(in + i));
-  for (; i < n; ++i) out[i] = monosem::from_bfloat16(in[i]);
+inline Bits bfloat16_of(Vector v) {
+  const Bits u = bits(v);
+  const Bits rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  return v != v ? (u >> 16) | 0x40u : rounded;  // the carry could make an infinity of a NaN
 }
 
 inline void to_float16_row(const float* in, uint16_t* out, int64_t n) {
@@ -20,6 +15,6 @@ inline void to_float16_row(const float* in, uint16_t* out, int64_t n) {
 
 inline void to_bfloat16_row(const float* in, uint16_t* out, int64_t n) {
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store_bfloat16(out + i, load(in + i));
+  for (; i + kLanes <= n; i += kLanes) store_halves(out + i, bfloat16_of(load(in + i)));
   for (; i < n; ++i) out[i] = monosem::to_bfloat16(in[i]);
 }

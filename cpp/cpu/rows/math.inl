@@ -65,7 +65,7 @@ inline Vector gelu(Vector x) {
   Vector square = bounded * bounded;
   Vector lost = fma(bounded, bounded, -square);  // what the square's rounding dropped
   Vector tail = g * exp(-0.5f * square, -0.5f * lost);
-  return x < 0.0f ? x * tail : fma(-x, tail, x);
+  return x * (x < 0.0f ? tail : 1.0f - tail);
 }
 
 /// x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3): equal to x/2 (1 + tanh u) without its

@@ -51,11 +51,13 @@ inline double exp_sum_row(const float* x, float* out, int64_t n, float shift) {
 }
 
 inline void standardize_row(const float* x, float* out, int64_t n, float center, float factor) {
-  map(x, out, n, [=](Vector v) { return (v - center) * factor; });
+  map(x, out, n, [&](Vector v) { return (v - center) * factor; });
 }
 
 inline void affine_row(const float* x, const float* weight, const float* bias, float* out,
                        int64_t n) {
+  if (!weight && !bias) return map(x, out, n, [&](Vector v) { return v; });
+  if (!weight) return binary_row(MONOSEM_ADD, x, bias, out, n);
   if (!bias) return binary_row(MONOSEM_MUL, x, weight, out, n);
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)

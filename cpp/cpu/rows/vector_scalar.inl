@@ -4,7 +4,6 @@
 using Vector = float;
 using Bits = uint32_t;
 constexpr int64_t kLanes = 1;
-constexpr int kBlockVectors = 2;  // of tile_product: 6 rows of it fit in the registers
 
 inline Bits bits(Vector v) { return std::bit_cast<Bits>(v); }
 inline Vector from_bits(Bits b) { return std::bit_cast<Vector>(b); }
@@ -14,10 +13,9 @@ inline Vector load(const float* p) { return *p; }
 inline Vector load(const float* p, int64_t) { return *p; }
 inline void store(float* p, Vector v) { *p = v; }
 inline void store(float* p, Vector v, int64_t) { *p = v; }
-inline Vector load_float16(const uint16_t* p) { return monosem::from_float16(*p); }
-inline Vector load_bfloat16(const uint16_t* p) { return monosem::from_bfloat16(*p); }
 inline void store_float16(uint16_t* p, Vector v) { *p = monosem::to_float16(v); }
-inline void store_bfloat16(uint16_t* p, Vector v) { *p = monosem::to_bfloat16(v); }
+/// The low halves of the lanes.
+inline void store_halves(uint16_t* p, Bits b) { *p = static_cast<uint16_t>(b); }
 
 /// Fused only where the processor has it: libm's emulation costs more than the rounding.
 inline Vector fma(Vector a, Vector b, Vector c) {
@@ -28,8 +26,6 @@ inline Vector fma(Vector a, Vector b, Vector c) {
 #endif
 }
 inline Vector square_root(Vector v) { return __builtin_sqrtf(v); }
-inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
-inline float lane_sum(Vector v) { return v; }
 inline float lane(Vector v, int64_t) { return v; }
 
 struct DoubleSum {

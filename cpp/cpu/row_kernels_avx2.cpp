@@ -1,0 +1,33 @@
+#include "core/half.h"
+#include "cpu/row_kernels.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+
+namespace monosem::cpu {
+namespace {
+
+#include "cpu/rows/vector_avx2.inl"
+//
+#include "cpu/rows/all.inl"
+
+}  // namespace
+}  // namespace monosem::cpu
+
+#pragma GCC pop_options
+
+namespace monosem::cpu {
+const RowKernels* row_kernels_avx2() { return &kTable; }
+}  // namespace monosem::cpu
+
+#else
+
+namespace monosem::cpu {
+const RowKernels* row_kernels_avx2() { return nullptr; }
+}  // namespace monosem::cpu
+
+#endif
