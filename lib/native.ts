@@ -263,5 +263,26 @@ function load(): Native {
   }
 }
 
-export const native: Native = load();
-native.init(MonosemError);
+/**
+ * An error of a native thread has no JavaScript stack. Made anew in an async function it has that of
+ * whoever awaits.
+ */
+async function withStack<R>(promise: Promise<R>): Promise<R> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof MonosemError ? new MonosemError(error.code, error.message) : error;
+  }
+}
+
+const addon = load();
+addon.init(MonosemError);
+
+export const native: Native = {
+  ...addon,
+  fence: (device) => withStack(addon.fence(device)),
+  read: (t) => withStack(addon.read(t)),
+  readCsr: (acts) => withStack(addon.readCsr(acts)),
+  loadTensor: (...args) => withStack(addon.loadTensor(...args)),
+  writeSafetensors: (...args) => withStack(addon.writeSafetensors(...args)),
+};
