@@ -115,7 +115,7 @@ async function receive(
   const start = response.status === 206 ? Number(range?.[1]) : 0;
   if (start !== from) await partial.restart();
   if (start !== partial.loaded) return void (await response.body?.cancel());
-  for await (const chunk of chunks(response)) {
+  for await (const chunk of chunks(url, response)) {
     if (held.aborted) throw aborted(held);
     if (partial.loaded + chunk.length > remote.size) {
       await partial.restart();
@@ -142,7 +142,7 @@ async function receiveAll(
       await receive(request, partial, held, report);
     } catch (error) {
       if (held.aborted) throw aborted(held);
-      if (error instanceof MonosemError && !(error instanceof Unreachable)) throw error;
+      if (!(error instanceof Unreachable)) throw error;
       cause = error;
     }
     if (partial.loaded > before) fruitless = 0;

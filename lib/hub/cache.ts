@@ -103,8 +103,9 @@ export class RepositoryCache {
     return statSync(marker, { throwIfNoEntry: false }) !== undefined;
   }
 
+  /** Saves later requests, no more: a cache that cannot be written to need not remember. */
   async setMissing(commit: string, path: string): Promise<void> {
-    await replaceFile(join(this.root, '.no_exist', commit, path), '');
+    await replaceFile(join(this.root, '.no_exist', commit, path), '').catch(() => {});
   }
 
   /** Puts a complete blob into a snapshot, in one step, and returns its path there. */

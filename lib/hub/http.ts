@@ -40,7 +40,8 @@ export const backoff = (attempt: number) => Math.min(8, 0.5 * 2 ** attempt) * (0
 /** Waits, unless aborted. */
 export async function pause(seconds: number, signal: AbortSignal | undefined): Promise<void> {
   try {
-    await sleep(seconds * 1000, undefined, signal ? { signal } : {});
+    // A signal of its own: Node warns of eleven listeners on the caller's.
+    await sleep(seconds * 1000, undefined, signal ? { signal: AbortSignal.any([signal]) } : {});
   } catch {
     if (signal?.aborted) throw aborted(signal);
   }
@@ -132,23 +133,24 @@ export async function send(request: HubRequest): Promise<Response> {
   }
 }
 
-/** The chunks of a body; throws when the connection breaks, or is silent for IDLE_MS. */
-export async function* chunks(response: Response): AsyncGenerator<Uint8Array> {
+/** The chunks of a body. Throws Unreachable when the connection breaks or is silent for IDLE_MS. */
+export async function* chunks(url: string, response: Response): AsyncGenerator<Uint8Array> {
   if (!response.body) return;
   const reader = response.body.getReader();
   let timer: NodeJS.Timeout | undefined;
+  const next = () => {
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`silent for ${IDLE_MS / 1000} s`)), IDLE_MS);
+    });
+    return Promise.race([reader.read(), silence])
+      .catch((error) => {
+        throw new Unreachable(url, error);
+      })
+      .finally(() => clearTimeout(timer));
+  };
   try {
-    for (;;) {
-      const silence = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`silent for ${IDLE_MS / 1000} s`)), IDLE_MS);
-      });
-      const { done, value } = await Promise.race([reader.read(), silence]);
-      clearTimeout(timer);
-      if (done) return;
-      yield value;
-    }
+    for (let part = await next(); !part.done; part = await next()) yield part.value;
   } finally {
-    clearTimeout(timer);
     await reader.cancel().catch(() => {});
   }
 }

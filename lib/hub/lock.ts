@@ -64,6 +64,17 @@ function removeQuietly(path: string): void {
   }
 }
 
+/** Shows that the holder lives; false if the lock is no longer its own. */
+function touch(path: string, holder: Holder): boolean {
+  if (readHolder(path)?.id !== holder.id) return false;
+  try {
+    utimesSync(path, new Date(), new Date());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function tryAcquire(path: string, holder: Holder): boolean {
   try {
     writeFileSync(path, JSON.stringify(holder), { flag: 'wx' });
@@ -98,8 +109,7 @@ export async function withLock<T>(
     const lost = new AbortController();
     // Synchronous: after a standstill this must run before anything else of the body does.
     const heartbeat = setInterval(() => {
-      if (readHolder(path)?.id === holder.id) utimesSync(path, new Date(), new Date());
-      else lost.abort();
+      if (!touch(path, holder)) lost.abort();
     }, HEARTBEAT_MS);
     heartbeat.unref();
     try {

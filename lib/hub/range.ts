@@ -31,13 +31,13 @@ async function attempt(target: HubTarget, request: RangeRequest): Promise<Uint8A
   }
   const bytes = new Uint8Array(end - start);
   let filled = 0;
-  for await (const chunk of chunks(response)) {
+  for await (const chunk of chunks(url, response)) {
     if (filled + chunk.length > bytes.length) break;
     bytes.set(chunk, filled);
     filled += chunk.length;
   }
-  if (filled !== bytes.length) throw new Error(`cut at ${filled} of ${bytes.length} bytes`);
-  return bytes;
+  if (filled === bytes.length) return bytes;
+  throw new Unreachable(url, new Error(`${filled} of ${bytes.length} bytes came`));
 }
 
 /** The bytes `start <= i < end` of a file on the hub. */
@@ -48,8 +48,7 @@ export async function fetchRange(target: HubTarget, request: RangeRequest): Prom
       return await attempt(target, request);
     } catch (error) {
       if (request.signal?.aborted) throw aborted(request.signal);
-      if (error instanceof MonosemError) throw error;
-      if (left === 0) throw new Unreachable(request.url, error);
+      if (left === 0 || !(error instanceof Unreachable)) throw error;
     }
   }
 }

@@ -50,11 +50,13 @@ export async function joinOrStart(
   };
   entry.reports.add(own);
   const onAbort = () => signal && leave(aborted(signal));
-  signal?.addEventListener('abort', onAbort, { once: true });
+  // A signal of its own: Node warns of eleven listeners on the caller's.
+  const abort = signal && AbortSignal.any([signal]);
+  abort?.addEventListener('abort', onAbort, { once: true });
   try {
     await Promise.race([entry.done, left]);
   } finally {
-    signal?.removeEventListener('abort', onAbort);
+    abort?.removeEventListener('abort', onAbort);
     entry.reports.delete(own);
     if (entry.reports.size === 0 && running.get(key) === entry) {
       running.delete(key);

@@ -275,7 +275,9 @@ function describedContent(response: Response, target: HubTarget): { etag: string
     .replace(/^W\//, '')
     .replaceAll('"', '');
   if (!/^[0-9a-zA-Z_-]{1,128}$/.test(etag)) throw notAHub(target, 'no usable etag');
-  const size = Number(headers.get('x-linked-size') ?? headers.get('content-length') ?? Number.NaN);
+  // The length of a redirect is that of its own body.
+  const length = response.ok ? headers.get('content-length') : null;
+  const size = Number(headers.get('x-linked-size') ?? length ?? Number.NaN);
   if (!Number.isSafeInteger(size) || size < 0) throw notAHub(target, 'no file size');
   return { etag, size };
 }

@@ -184,6 +184,14 @@ describe('damaged bytes', () => {
   });
 });
 
+describe('a disk that does not take the bytes', () => {
+  it('is not mistaken for the network', async () => {
+    mkdirSync(partial(), { recursive: true });
+    await expect(fetchFile()).rejects.toMatchObject({ code: 'EISDIR' });
+    expect(served()).toHaveLength(0);
+  });
+});
+
 describe('abort', () => {
   it('rejects at once, before and during', async () => {
     await expect(fetchFile({ signal: AbortSignal.abort() })).rejects.toMatchObject({
@@ -225,7 +233,12 @@ describe('abort', () => {
 
 describe('many at once', () => {
   it('download a file once', async () => {
-    const files = await Promise.all(Array.from({ length: 20 }, () => fetchFile()));
+    const warnings: Error[] = [];
+    process.on('warning', (warning) => warnings.push(warning));
+    const { signal } = new AbortController();
+    const files = await Promise.all(Array.from({ length: 20 }, () => fetchFile({ signal })));
+    await new Promise(setImmediate);
+    expect(warnings).toEqual([]);
     expect(new Set(files).size).toBe(1);
     await expectWhole(files[0] ?? '');
     expect(served()).toHaveLength(1);
