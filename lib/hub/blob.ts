@@ -4,18 +4,10 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { MonosemError } from '../error.js';
 import type { RepositoryCache } from './cache.js';
+import type { RemoteFile } from './describe.js';
 import { aborted, type HubTarget, refusal, Unreachable } from './errors.js';
 import { backoff, chunks, pause, send } from './http.js';
 import { withLock } from './lock.js';
-
-/** A file of one commit, as the hub describes it. */
-export interface RemoteFile {
-  readonly commit: string;
-  /** Names the content: sha256 for large files (LFS), git's hash of the blob for the others. */
-  readonly etag: string;
-  /** Bytes. */
-  readonly size: number;
-}
 
 export interface BlobRequest {
   readonly cache: RepositoryCache;

@@ -1,26 +1,16 @@
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { MonosemError } from '../error.js';
-import { type BlobRequest, fetchBlob, hasBlob, type RemoteFile } from './blob.js';
+import { type BlobRequest, fetchBlob, hasBlob } from './blob.js';
 import { checkRelative, isCommit, RepositoryCache } from './cache.js';
+import { describeFile, MissingRevision, type RemoteFile } from './describe.js';
 import { type HubSettings, settle } from './environment.js';
-import {
-  aborted,
-  type HubTarget,
-  isMissingFile,
-  isMissingRevision,
-  missingFile,
-  refusal,
-} from './errors.js';
-import { send } from './http.js';
+import { aborted, type HubTarget, missingFile } from './errors.js';
 import type { HubOptions } from './options.js';
 import { fetchRange } from './range.js';
 import { joinOrStart } from './shared.js';
 import { type RepoFile, resolveCommit, walkTree } from './tree.js';
 
 const encodePath = (path: string) => path.split('/').map(encodeURIComponent).join('/');
-
-/** A hub's answer that no cached copy makes up for: the revision is gone from a repository that is there. */
-class MissingRevision extends MonosemError {}
 
 /**
  * The files of one model repository at one commit, downloaded as they are asked for into the cache
@@ -37,8 +27,8 @@ export class Snapshot {
   /** The request that fixes the commit; others wait for it. */
   #first: Promise<unknown> | undefined;
   #commit: string | undefined;
-  /** Only the cache is asked: by option, or since the hub failed. */
-  #offline: boolean;
+  /** Why the hub is no longer asked: it failed where the cache could make up for it. */
+  #failure: unknown;
 
   constructor(repoId: string, options: HubOptions = {}) {
     this.repoId = repoId;
@@ -47,7 +37,6 @@ export class Snapshot {
     this.#cache = new RepositoryCache(this.#settings.cacheDir, repoId);
     const { revision, offline } = this.#settings;
     checkRelative('A revision', revision);
-    this.#offline = offline;
     if (offline) this.#commit = this.#cache.commitOf(revision);
     else if (isCommit(revision)) this.#commit = revision;
   }
@@ -61,7 +50,7 @@ export class Snapshot {
   async file(path: string): Promise<string> {
     const found = await this.#fetch(path);
     if (found !== undefined) return found;
-    throw this.#offline ? this.#notCached(path) : missingFile(this.#target(path));
+    throw this.#lacking(path);
   }
 
   /** The same, or undefined if the repository (when offline: the cache) has no such file. */
@@ -71,8 +60,9 @@ export class Snapshot {
 
   /** Bytes of a file. Throws ERR_NOT_FOUND if the repository has none. */
   async size(path: string): Promise<number> {
+    checkRelative('A file name', path);
     const local = this.#cached(path);
-    if (local !== undefined) return withFile(local, async (file) => (await file.stat()).size);
+    if (local !== undefined) return (await stat(local)).size;
     return (await this.#describe(path)).size;
   }
 
@@ -81,15 +71,9 @@ export class Snapshot {
    * if the cache has it. Nothing vouches for them but the connection: no hash covers a part.
    */
   async readRange(path: string, start: number, end: number): Promise<Uint8Array> {
+    checkRelative('A file name', path);
     const local = this.#cached(path);
-    if (local !== undefined) {
-      return withFile(local, async (file) => {
-        const { size } = await file.stat();
-        const bytes = new Uint8Array(Math.max(0, Math.min(end, size) - start));
-        const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
-        return bytes.subarray(0, bytesRead);
-      });
-    }
+    if (local !== undefined) return readLocal(local, start, end);
     const { size, commit } = await this.#describe(path);
     return fetchRange(this.#target(path), {
       url: this.#url(path, commit),
@@ -103,11 +87,16 @@ export class Snapshot {
   /** Every file of the repository, or of one of its folders. Needs the hub. */
   async list(folder = ''): Promise<readonly RepoFile[]> {
     if (folder !== '') checkRelative('A folder', folder);
-    if (this.#offline) throw this.#notCached(`the listing of ${folder || 'its files'}`);
+    if (this.#offline) throw this.#lacking(`The listing${folder && ` of ${folder}`}`);
     const { token } = this.#settings;
     const { signal } = this.#options;
     this.#commit ??= await resolveCommit(this.#target(), token, signal);
     return walkTree({ ...this.#target(), revision: this.#commit }, folder, token, signal);
+  }
+
+  /** Only the cache is asked: by option, or since the hub failed. */
+  get #offline(): boolean {
+    return this.#settings.offline || this.#failure !== undefined;
   }
 
   #target(): HubTarget;
@@ -122,11 +111,14 @@ export class Snapshot {
     return `${endpoint}/${this.repoId}/resolve/${encodeURIComponent(revision)}/${encodePath(path)}`;
   }
 
-  #notCached(path: string): MonosemError {
+  /** Why a file cannot be had. */
+  #lacking(path: string): unknown {
+    if (this.#failure !== undefined) return this.#failure;
+    if (!this.#settings.offline) return missingFile(this.#target(path));
     const { revision, cacheDir } = this.#settings;
     return new MonosemError(
       'ERR_OFFLINE',
-      `${this.repoId} at ${revision} has ${path} not in the cache (${cacheDir}), and the hub is not to be asked (HF_HUB_OFFLINE, or the offline option) or did not answer. Load it once while online.`,
+      `${path} of ${this.repoId} at ${revision} is not in the cache (${cacheDir}), and the hub is not to be asked (HF_HUB_OFFLINE, or the offline option). Load it once while online.`,
     );
   }
 
@@ -150,11 +142,10 @@ export class Snapshot {
   }
 
   async #describe(path: string): Promise<RemoteFile> {
-    checkRelative('A file name', path);
     while (this.#commitPending) await this.#first;
     const remote = this.#offline ? undefined : await this.#head(path);
     if (remote) return remote;
-    throw this.#offline ? this.#notCached(path) : missingFile(this.#target(path));
+    throw this.#lacking(path);
   }
 
   /** Another call is fixing the commit: wait, so that the two cannot get different ones. */
@@ -178,52 +169,31 @@ export class Snapshot {
   }
 
   async #ask(path: string): Promise<RemoteFile | undefined> {
-    const { revision } = this.#settings;
-    const cachedCommit = this.#commit ?? this.#cache.commitOf(revision);
-    const fallback =
-      cachedCommit !== undefined &&
-      (this.#cache.find(cachedCommit, path) || this.#cache.isKnownMissing(cachedCommit, path));
-    if (this.#commit !== undefined && this.#cache.isKnownMissing(this.#commit, path)) {
-      if (!this.#settings.forceDownload) return undefined;
-    }
+    const { revision, token, forceDownload } = this.#settings;
+    const { signal } = this.#options;
+    const last = this.#commit ?? this.#cache.commitOf(revision);
+    const knownMissing = last !== undefined && this.#cache.isKnownMissing(last, path);
+    if (knownMissing && last === this.#commit && !forceDownload) return undefined;
+    const inCache = last !== undefined && (knownMissing || !!this.#cache.find(last, path));
+    const mayFail = inCache && !forceDownload;
     try {
-      return await this.#askHub(path, fallback ? 0 : undefined);
+      const { commit, file } = await describeFile(this.#target(path), this.#commit, {
+        url: this.#url(path, this.#commit ?? revision),
+        token,
+        signal,
+        // With a copy at hand, neither time nor the hub's patience is spent on asking again.
+        ...(mayFail ? { retries: 0 } : {}),
+      });
+      await this.#cache.setCommit(revision, commit);
+      this.#commit = commit;
+      if (!file) await this.#cache.setMissing(commit, path);
+      return file;
     } catch (error) {
-      const { signal } = this.#options;
-      if (!fallback || signal?.aborted || error instanceof MissingRevision) throw error;
-      this.#commit = cachedCommit;
-      this.#offline = true;
+      if (!mayFail || signal?.aborted || error instanceof MissingRevision) throw error;
+      this.#commit = last;
+      this.#failure = error;
       return undefined;
     }
-  }
-
-  async #askHub(path: string, retries: number | undefined): Promise<RemoteFile | undefined> {
-    const { revision, token } = this.#settings;
-    const target = this.#target(path);
-    const response = await send({
-      url: this.#url(path, this.#commit ?? revision),
-      method: 'HEAD',
-      token,
-      signal: this.#options.signal,
-      ...(retries === undefined ? {} : { retries }),
-    });
-    const commit = response.headers.get('x-repo-commit') ?? this.#commit;
-    const missing = isMissingFile(response);
-    if (response.status >= 400 && !missing) {
-      const error = refusal(response, target);
-      throw isMissingRevision(response) ? new MissingRevision(error.code, error.message) : error;
-    }
-    if (commit === undefined || !isCommit(commit)) {
-      if (missing) throw refusal(response, target);
-      throw notAHub(target, 'no commit (x-repo-commit)');
-    }
-    await this.#cache.setCommit(revision, commit);
-    this.#commit ??= commit;
-    if (missing) {
-      await this.#cache.setMissing(commit, path);
-      return undefined;
-    }
-    return { commit, ...describedContent(response, target) };
   }
 
   async #download(path: string, remote: RemoteFile): Promise<string> {
@@ -249,37 +219,16 @@ export class Snapshot {
   }
 }
 
-async function withFile<T>(
-  path: string,
-  body: (file: Awaited<ReturnType<typeof open>>) => Promise<T>,
-): Promise<T> {
+async function readLocal(path: string, start: number, end: number): Promise<Uint8Array> {
   const file = await open(path, 'r');
   try {
-    return await body(file);
+    const { size } = await file.stat();
+    const bytes = new Uint8Array(Math.max(0, Math.min(end, size) - start));
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
+    return bytes.subarray(0, bytesRead);
   } finally {
     await file.close();
   }
-}
-
-function notAHub({ endpoint, repoId, path }: HubTarget, lacks: string): MonosemError {
-  return new MonosemError(
-    'ERR_NETWORK',
-    `The answer of ${endpoint} for ${repoId}/${path} has ${lacks}: it is not a Hugging Face hub's. Check HF_ENDPOINT and proxies.`,
-  );
-}
-
-/** The etag becomes a file name: only what a hash is spelled with may pass. */
-function describedContent(response: Response, target: HubTarget): { etag: string; size: number } {
-  const { headers } = response;
-  const etag = (headers.get('x-linked-etag') ?? headers.get('etag') ?? '')
-    .replace(/^W\//, '')
-    .replaceAll('"', '');
-  if (!/^[0-9a-zA-Z_-]{1,128}$/.test(etag)) throw notAHub(target, 'no usable etag');
-  // The length of a redirect is that of its own body.
-  const length = response.ok ? headers.get('content-length') : null;
-  const size = Number(headers.get('x-linked-size') ?? length ?? Number.NaN);
-  if (!Number.isSafeInteger(size) || size < 0) throw notAHub(target, 'no file size');
-  return { etag, size };
 }
 
 /** One file of a repository as a local path: `new Snapshot(repoId, options).file(path)`. */

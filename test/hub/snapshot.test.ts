@@ -203,7 +203,11 @@ describe('offline', () => {
     const repo = snapshot();
     expect(readFileSync(await repo.file(config), 'utf8')).toBe(cfg);
     expect(await repo.tryFile('layer_0/sparsity.safetensors')).toBeUndefined();
-    await expect(repo.file(weights)).rejects.toMatchObject({ code: 'ERR_OFFLINE' });
+    const error = await repo.file(weights).catch((e) => e);
+    expect(error.code).toBe('ERR_NETWORK');
+    expect(error.message).toContain(`HTTP ${status}`);
+    const forced = snapshot({ forceDownload: true, signal: AbortSignal.timeout(2000) });
+    await expect(forced.file(config)).rejects.toThrow();
   });
 
   it('takes over when the hub is gone, also for a file known not to be there', async () => {
@@ -299,7 +303,10 @@ describe('hostile names', () => {
           code: 'ERR_INVALID_ARGUMENT',
         });
       }
+      await expect(snapshot().readRange(path, 0, 1)).rejects.toThrow(/relative path/);
       expect(asked()).toEqual([]);
+      const known = snapshot({ revision: commit, offline: true });
+      await expect(known.size(path)).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
     },
   );
 
@@ -321,6 +328,7 @@ describe('hostile names', () => {
     await reply({ 'x-repo-commit': commit, etag: '""' });
     await reply({ 'x-repo-commit': commit });
     await reply({ etag: '"aa"' });
+    await reply({ 'x-repo-commit': commit, 'x-linked-etag': '"aa"', 'x-linked-size': '-1' });
     expect(existsSync(under('snapshots'))).toBe(false);
     expect(readdirSync(cacheDir).filter((name) => !name.startsWith('models--'))).toEqual([]);
   });
