@@ -71,7 +71,7 @@ export class SAE implements Disposable {
    * ERR_UNSUPPORTED for what is not an SAE of an architecture we know.
    */
   static async loadFromDisk(path: string, options: SaeOptions = {}): Promise<SAE> {
-    return new SAE(await readSaeFolder(path, resolveDevice(options.device)), options);
+    return new SAE(await readSaeFolder(path, options), options);
   }
 
   /** @internal The steps of its forward, for who attaches it. */
@@ -236,7 +236,6 @@ export class SAE implements Disposable {
       weightsPath,
       entries.map(([name]) => name),
       entries.map(([, tensor]) => tensor.handle),
-      null,
     );
     const dict = writeConfig(cfg, versionedMetadata(this.#metadata));
     await writeFile(cfgPath, JSON.stringify(dict));

@@ -63,7 +63,7 @@ class MatchingPursuitEncoder implements Encoder {
     // 1 for tokens that go on, 0 for those that are done
     using going = Tensor.ones([tokens, 1], { device: x.device });
     let done = 0;
-    while (done < this.#stop.iterations) {
+    while (done < this.#stop.iterations && tokens > 0) {
       scope(() => this.#step(residual, acts, going));
       done++;
       if (done % ITERATIONS_AHEAD === 0 && done < this.#stop.iterations) {
