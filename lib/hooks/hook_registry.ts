@@ -90,7 +90,7 @@ export class HookRegistry {
    * now on. Throws ERR_HOOK for a name that does not exist or cannot fire.
    */
   add(match: HookMatch, hook: AnyHook, options: { permanent?: boolean } = {}): HookHandle {
-    const at = typeof match === 'string' ? this.resolve(match) : match;
+    const at = typeof match === 'function' ? match : this.resolve(match);
     return this.#register({ match: at, step: asStep(hook), permanent: options.permanent ?? false });
   }
 
@@ -137,7 +137,7 @@ export class HookRegistry {
       own.map(({ point }) => this.#splices.get(point)?.capture).filter((c) => c !== undefined),
     );
     const hooks = (options.fwdHooks ?? []).map(([match, hook]) => ({
-      match: typeof match === 'string' ? this.#resolve(match, attached) : match,
+      match: typeof match === 'function' ? match : this.#resolve(match, attached),
       step: asStep(hook),
     }));
     const registrations = [

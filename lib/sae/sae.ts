@@ -213,7 +213,7 @@ export class SAE implements Disposable {
   }
 
   /** `${hook point}.hook_sae_…`, the full name under which the point appears once attached. */
-  hookName(point: SaeHook): string {
+  hookName<Point extends SaeHook>(point: Point): `${string}.${Point}` {
     const { hookName, hookNameOut } = this.cfg.metadata;
     const at = hookNameOut ?? hookName;
     if (at === undefined) {

@@ -1,6 +1,7 @@
 /** Every folder of fixtures/sae against what SAELens 6.44.3 computed: each tensor of io.safetensors. */
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { HookPoint } from '../../lib/hooks/types.js';
 import type { FeatureActs } from '../../lib/sae/feature_acts.js';
 import { SAE } from '../../lib/sae/sae.js';
 import type { SaeHook } from '../../lib/sae/sae_hooks.js';
@@ -63,7 +64,9 @@ describe.each(readdirSync(fixture('sae')))('%s', (folder) => {
     using x = input(golden);
     const seen: string[] = [];
     const output = await sae.runWithHooks(x, {
-      fwdHooks: [[() => true, (_act, hook) => void seen.push(hook.name)]],
+      fwdHooks: [
+        [() => true, (_act: Tensor | FeatureActs, hook: HookPoint) => void seen.push(hook.name)],
+      ],
     });
     await check(output, 'forward');
     expect(seen.map((name) => `hook.${name}`).sort()).toEqual(
