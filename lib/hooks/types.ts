@@ -43,6 +43,8 @@ export interface PointTable {
   resolve(name: string): string | undefined;
   /** Why a point of the table cannot fire (the flag that is off), if it cannot. */
   cannotFire?(name: string): string | undefined;
+  /** Points that are costly or say nothing new: a cache without a filter leaves them out. */
+  onRequest?(name: string): boolean;
 }
 
 /** The block a point's name says it lies in: 12 of `blocks.12.hook_resid_post`. */

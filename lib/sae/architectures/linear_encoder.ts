@@ -9,7 +9,6 @@ import type { Code, EncodeOptions, Encoder, PreActivations, Weights } from './ar
  */
 export interface EncoderVectors {
   readonly gateBias: Tensor;
-  /** Absent: 0. */
   readonly theta?: Tensor | undefined;
   readonly scale?: Tensor | undefined;
   readonly bias: Tensor;
@@ -87,19 +86,16 @@ export class LinearEncoder implements Encoder {
 
   /** Prepared on the first encode: an SAE that is only decoded never pays for it. */
   #prepared(): NativePlan {
-    if (this.#plan !== undefined) return this.#plan;
     const { gateBias, theta, scale, bias, center, k } = this.#vectors;
-    const threshold = k === undefined ? (theta ?? Tensor.zerosLike(gateBias)) : undefined;
-    this.#plan = native.saePlan(
+    this.#plan ??= native.saePlan(
       this.#W_enc.handle,
       gateBias.handle,
-      orNull(threshold),
+      orNull(theta),
       orNull(scale),
       bias.handle,
       orNull(center),
       k ?? 0,
     );
-    if (threshold !== theta) threshold?.dispose();
     return this.#plan;
   }
 

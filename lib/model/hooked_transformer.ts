@@ -1,0 +1,212 @@
+import type { Device } from '../device.js';
+import { MonosemError } from '../error.js';
+import { ActivationCache } from '../hooks/activation_cache.js';
+import type { FwdHook, Hook, HookHandle, HookPoint, NamesFilter } from '../hooks/types.js';
+import type { LoadOptions } from '../hub/options.js';
+import { Tensor } from '../tensor.js';
+import type { ModelConfig } from './config.js';
+import { ModelEngine, type RunRequest } from './engine.js';
+import type { NamingStyle } from './hook_points.js';
+import { type Input, InputReader, isTokenTensor, tokensOfTensor } from './input.js';
+import { type LoadedModel, loadModel } from './load.js';
+import type { ModelTokenizer } from './tokenizer.js';
+import type { Tokens } from './tokens.js';
+
+export interface ForwardOptions {
+  /** Whether text gets a BOS token; the model's default when absent. Ids are used as they are. */
+  prependBos?: boolean;
+  /** "loss": mean cross-entropy in nats; null: no result, for the hooks alone. */
+  returnType?: 'logits' | 'loss' | null;
+  /** Blocks from this one on; the input is the residual that enters it. */
+  startAtLayer?: number;
+  /** Blocks before this one; the result is the residual that would enter it. Negatives count from the end. */
+  stopAtLayer?: number;
+  /** The tokens a residual comes from: their mask counts, and a loss needs them. */
+  tokens?: Tokens;
+  signal?: AbortSignal;
+}
+
+export interface CacheOptions extends ForwardOptions {
+  namesFilter?: NamesFilter;
+}
+
+/**
+ * A language model whose every intermediate can be read and replaced, under TransformerLens' names, with
+ * Hugging Face's numbers. Make one with `fromPretrained` or `fromPretrainedNoProcessing`.
+ */
+export class HookedTransformer implements AsyncDisposable {
+  /** @internal */
+  protected readonly engine: ModelEngine;
+  readonly #input: InputReader;
+
+  /** @internal */
+  constructor(model: LoadedModel, style: NamingStyle = 'transformer_lens') {
+    this.engine = new ModelEngine(model, style);
+    this.#input = new InputReader(model.cfg, model.tokenizer);
+  }
+
+  /**
+   * Raw weights, as SAEs were trained on: a local folder, a Hugging Face id, or a short name of
+   * TransformerLens ("gpt2-small").
+   * @throws ERR_NOT_FOUND, ERR_FORMAT, ERR_UNSUPPORTED, and what the hub throws
+   */
+  static async fromPretrainedNoProcessing(
+    name: string,
+    options: LoadOptions & Record<string, unknown> = {},
+  ): Promise<HookedTransformer> {
+    return new this(await loadModel(name, options));
+  }
+
+  get cfg(): ModelConfig & Readonly<Record<string, unknown>> {
+    return this.engine.model.cfg as ModelConfig & Readonly<Record<string, unknown>>;
+  }
+
+  get device(): Device {
+    return this.engine.device;
+  }
+
+  /** ERR_TOKENIZER when the model's folder has none. */
+  get tokenizer(): ModelTokenizer {
+    return this.#input.tokenizer;
+  }
+
+  /** Every hook point in firing order, those of attached SAEs included. */
+  get hookNames(): readonly string[] {
+    return this.engine.hooks.names();
+  }
+
+  /** [d_vocab, d_model]; the model's own, not to be disposed or edited. */
+  get W_E(): Tensor {
+    return this.engine.model.weights.W_E;
+  }
+  /** [d_model, d_vocab]. */
+  get W_U(): Tensor {
+    return this.engine.model.weights.W_U;
+  }
+  /** [n_ctx, d_model]; undefined where positions are rotations. */
+  get W_pos(): Tensor | undefined {
+    return this.engine.model.weights.W_pos;
+  }
+
+  /** Texts as one batch, shorter ones padded on the right under a mask. */
+  toTokens(text: string | readonly string[], options: { prependBos?: boolean } = {}): Tokens {
+    return this.#input.tokens(text, options);
+  }
+
+  /** TransformerLens' to_string, under a name that does not shadow Object's. Several rows are joined by newlines. */
+  toText(tokens: Tokens | ArrayLike<number>): string {
+    if (!('ids' in tokens)) return this.tokenizer.decode(tokens);
+    const [batch, length] = tokens.shape;
+    const rows = Array.from({ length: batch }, (_, row) =>
+      this.tokenizer.decode(tokens.ids.subarray(row * length, (row + 1) * length)),
+    );
+    return rows.join('\n');
+  }
+
+  /** Each token by itself. */
+  toStrTokens(input: string | ArrayLike<number>, options: { prependBos?: boolean } = {}): string[] {
+    const ids = typeof input === 'string' ? this.toTokens(input, options).ids : input;
+    return Array.from(ids, (id) => this.tokenizer.decode([id]));
+  }
+
+  /** The id of a text that is one token. ERR_TOKENIZER when it is none or several. */
+  toSingleToken(text: string): number {
+    const ids = this.tokenizer.encodeText(text, false);
+    if (ids.length !== 1) {
+      throw new MonosemError(
+        'ERR_TOKENIZER',
+        `expected one token, ${JSON.stringify(text)} is ${ids.length}: ${JSON.stringify(this.toStrTokens(ids))}`,
+      );
+    }
+    return ids[0] as number;
+  }
+
+  /**
+   * Logits [batch, pos, d_vocab]; with `returnType: "loss"` their loss, rank 0; with `stopAtLayer` the
+   * residual [batch, pos, d_model]. With `returnType: null` nothing (undefined).
+   * @throws ERR_INVALID_ARGUMENT (tokens outside the vocabulary), ERR_SHAPE, ERR_ABORTED, ERR_DISPOSED
+   */
+  async forward(input: Input | Tensor, options: ForwardOptions = {}): Promise<Tensor> {
+    return (await this.run(input, options)).result;
+  }
+
+  /**
+   * Runs and keeps what the points carried: all of them but the costly ones (such as hook_result),
+   * or those `namesFilter` names. With `returnType: null` the run ends after the last layer kept.
+   */
+  runWithCache(
+    input: Input | Tensor,
+    options: CacheOptions = {},
+  ): Promise<{ logits: Tensor; cache: ActivationCache; tokens: Tokens }> {
+    return this.runCached(input, options);
+  }
+
+  /** Runs with hooks that count for this run only. ERR_HOOK for a point that does not exist. */
+  async runWithHooks(
+    input: Input | Tensor,
+    options: ForwardOptions & { fwdHooks: readonly FwdHook[] },
+  ): Promise<Tensor> {
+    return (await this.run(input, options)).result;
+  }
+
+  /** A hook for every run until it is removed. */
+  addHook(
+    name: string | ((name: string) => boolean),
+    hook: Hook<Tensor>,
+    options: { permanent?: boolean } = {},
+  ): HookHandle {
+    this.engine.alive();
+    return this.engine.hooks.add(name, hook as (act: never, point: HookPoint) => unknown, options);
+  }
+
+  /** Removes the hooks that `addHook` and `registerForwardHook` added, but permanent ones. */
+  resetHooks(options: { includingPermanent?: boolean } = {}): void {
+    this.engine.hooks.reset(options);
+  }
+
+  /** Hugging Face module paths ("model.layers.12", "layers.12", "transformer.h.5") name the same points. */
+  registerForwardHook(modulePath: string, hook: Hook<Tensor>): HookHandle {
+    return this.addHook(modulePath, hook);
+  }
+
+  /** @internal What every run goes through. */
+  protected async run(
+    input: Input | Tensor,
+    options: ForwardOptions & RunRequest,
+  ): Promise<{ result: Tensor; tokens: Tokens | undefined }> {
+    this.engine.alive();
+    const read = await this.#read(input, options.prependBos);
+    const result = await this.engine.run(read, options);
+    const tokens = 'ids' in read ? read : options.tokens;
+    // returnType null gives no tensor; the contract's type speaks of the others.
+    return { result: result as Tensor, tokens };
+  }
+
+  /** @internal `run` with a cache, which is freed when the run fails. */
+  protected async runCached(
+    input: Input | Tensor,
+    options: CacheOptions & RunRequest,
+  ): Promise<{ logits: Tensor; cache: ActivationCache; tokens: Tokens }> {
+    const cache = new ActivationCache((name) => this.engine.hooks.find(name), this.cfg.nLayers);
+    try {
+      const { result, tokens } = await this.run(input, { ...options, cache });
+      return { logits: result, cache, tokens: tokens as Tokens };
+    } catch (error) {
+      cache.dispose();
+      throw error;
+    }
+  }
+
+  async #read(input: Input | Tensor, prependBos?: boolean): Promise<Tokens | Tensor> {
+    if (isTokenTensor(input)) return tokensOfTensor(input, this.cfg.dVocab);
+    return input instanceof Tensor ? input : this.#input.tokens(input, { prependBos });
+  }
+
+  /** Frees the weights once commands in flight are done with them. */
+  async dispose(): Promise<void> {
+    this.engine.dispose();
+  }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
