@@ -13,8 +13,12 @@ export type { Tokens } from './model/tokens.js';
 export type { LoaderName, RegistryEntry } from './registry/data.js';
 export { registry } from './registry/registry.js';
 export type { Release } from './registry/releases.js';
+export type { SAEConfig, SAEMetadata } from './sae/config.js';
 export { FeatureActs } from './sae/feature_acts.js';
 export type { FeatureHit, FeatureRow, FeatureRows } from './sae/feature_rows.js';
+export { SAE } from './sae/sae.js';
+export type { SaeHook } from './sae/sae_hooks.js';
+export type { Precision } from './sae/splice.js';
 export {
   type DType,
   type Index,

@@ -1,7 +1,7 @@
 import { MonosemError } from '../error.js';
 import type { Tensor } from '../tensor.js';
 import type { ActivationCache } from './activation_cache.js';
-import { HookRun, type Site, type Step } from './hook_run.js';
+import { HookRun, type RunTokens, type Site, type Step } from './hook_run.js';
 import {
   type Activation,
   type FwdHook,
@@ -35,15 +35,20 @@ export interface RunOptions {
   /** Filled with snapshots of the points that `namesFilter` lets through (all, when there is none). */
   cache?: ActivationCache | undefined;
   namesFilter?: NamesFilter | undefined;
+  /** What the run is about, for splices that treat some tokens differently. */
+  tokens?: RunTokens | undefined;
 }
 
 /** A hook whatever it takes: the point it is added at decides. */
 type AnyHook = (act: never, hook: HookPoint) => unknown;
 
-interface Registration {
+interface Happening {
   /** A canonical name, or a predicate over them. */
   readonly match: HookMatch;
   readonly step: Step;
+}
+
+interface Registration extends Happening {
   readonly permanent: boolean;
 }
 
@@ -85,7 +90,7 @@ export class HookRegistry {
    * now on. Throws ERR_HOOK for a name that does not exist or cannot fire.
    */
   add(match: HookMatch, hook: AnyHook, options: { permanent?: boolean } = {}): HookHandle {
-    const at = typeof match === 'string' ? this.resolve(match) : match;
+    const at = typeof match === 'function' ? match : this.resolve(match);
     return this.#register({ match: at, step: asStep(hook), permanent: options.permanent ?? false });
   }
 
@@ -132,7 +137,7 @@ export class HookRegistry {
       own.map(({ point }) => this.#splices.get(point)?.capture).filter((c) => c !== undefined),
     );
     const hooks = (options.fwdHooks ?? []).map(([match, hook]) => ({
-      match: typeof match === 'string' ? this.#resolve(match, attached) : match,
+      match: typeof match === 'function' ? match : this.#resolve(match, attached),
       step: asStep(hook),
     }));
     const registrations = [
@@ -140,37 +145,39 @@ export class HookRegistry {
       ...captures,
       ...hooks,
     ];
-    if (options.cache !== undefined) {
-      registrations.push(...this.#snapshots(options.cache, options.namesFilter, attached));
-    }
-    return new HookRun(this.#sites(splices, registrations, attached));
+    const snapshots =
+      options.cache && this.#snapshots(options.cache, options.namesFilter, attached);
+    const sites = this.#sites(splices, registrations, snapshots ?? [], attached);
+    return new HookRun(sites, options.tokens);
   }
 
   #sites(
     splices: ReadonlyMap<string, Splice>,
-    registrations: readonly Pick<Registration, 'match' | 'step'>[],
+    registrations: readonly Happening[],
+    snapshots: readonly Happening[],
     attached: readonly Splice[],
   ): Map<string, Site> {
-    const sites = new Map<string, Site & { steps: Step[] }>();
-    if (splices.size === 0 && registrations.length === 0) return sites;
+    const sites = new Map<string, Site & { steps: Step[]; edits: boolean }>();
+    if (splices.size + registrations.length + snapshots.length === 0) return sites;
     const names = this.#names(attached);
     const known = new Set(names);
-    const at = (name: string): Step[] => {
-      let site = sites.get(name);
-      if (site === undefined) {
-        site = { point: hookPoint(name), steps: [] };
-        sites.set(name, site);
-      }
-      return site.steps;
+    const put = (name: string, step: Step, edits: boolean): void => {
+      const site = sites.get(name) ?? { point: hookPoint(name), steps: [], edits: false };
+      site.steps.push(step);
+      site.edits ||= edits;
+      sites.set(name, site);
     };
-    for (const splice of splices.values()) {
-      at(splice.point).push((value, _point, run) => splice.apply(value as Tensor, run));
-    }
-    for (const { match, step } of registrations) {
-      if (typeof match === 'function') for (const name of names.filter(match)) at(name).push(step);
-      // A hook stays when the SAE whose point it named is detached, and fires when it is back.
-      else if (known.has(match)) at(match).push(step);
-    }
+    const putAll = (happenings: readonly Happening[], edits: boolean): void => {
+      for (const { match, step } of happenings) {
+        if (typeof match === 'function') {
+          for (const name of names.filter(match)) put(name, step, edits);
+          // a hook stays when the SAE whose point it named is detached, and fires when it is back
+        } else if (known.has(match)) put(match, step, edits);
+      }
+    };
+    for (const splice of splices.values()) put(splice.point, applying(splice), true);
+    putAll(registrations, true);
+    putAll(snapshots, false);
     return sites;
   }
 
@@ -178,7 +185,7 @@ export class HookRegistry {
     cache: ActivationCache,
     filter: NamesFilter | undefined,
     attached: readonly Splice[],
-  ): { match: HookMatch; step: Step }[] {
+  ): Happening[] {
     const step: Step = (value, point) => cache.record(point.name, value.clone());
     if (filter === undefined) {
       return [{ match: (name) => this.#table.onRequest?.(name) !== true, step }];
@@ -234,6 +241,10 @@ export class HookRegistry {
     }
     return spelled.full;
   }
+}
+
+function applying(splice: Splice): Step {
+  return async (value, _point, run) => run.own(await splice.apply(value as Tensor, run));
 }
 
 /** A transcoder's input is taken at its place among the hooks of that point: later replacements there are not seen. */

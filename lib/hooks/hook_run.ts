@@ -11,6 +11,13 @@ export type Step = (value: Activation, point: HookPoint, run: HookRun) => unknow
 export interface Site {
   readonly point: HookPoint;
   readonly steps: readonly Step[];
+  /** Whether a step may change the value; a snapshot does not. */
+  readonly edits: boolean;
+}
+
+export interface RunTokens {
+  readonly ids: ArrayLike<number>;
+  readonly shape: readonly [batch: number, pos: number];
 }
 
 /**
@@ -25,13 +32,22 @@ export class HookRun implements Disposable {
   readonly #captured = new Map<object, NativeTensor>();
   readonly #owned = new Set<Disposable>();
 
-  constructor(sites: ReadonlyMap<string, Site>) {
+  /** Token ids of the run, where it has them: [batch, pos]. */
+  readonly tokens: RunTokens | undefined;
+
+  constructor(sites: ReadonlyMap<string, Site> = new Map(), tokens?: RunTokens) {
     this.#sites = sites;
+    this.tokens = tokens;
   }
 
   /** Whether anything happens at the point: what is costly to make need not be made otherwise. */
   listens(name: string): boolean {
     return this.#sites.has(name);
+  }
+
+  /** Whether the value may come out of the point changed. */
+  edits(name: string): boolean {
+    return this.#sites.get(name)?.edits ?? false;
   }
 
   /** The points at which something happens. */

@@ -2,6 +2,7 @@ import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import type { DType } from '../native.js';
 import { nearest } from '../nearest.js';
+import type { Architecture } from './architectures/architecture.js';
 import { architectures } from './architectures/index.js';
 
 /** cfg.json or one of its parts, as parsed. */
@@ -183,7 +184,8 @@ export function field(json: Json, key: string): unknown {
   return Object.hasOwn(json, key) ? json[key] : undefined;
 }
 
-function architectureOf(name: string) {
+/** Throws ERR_UNSUPPORTED, naming the nearest, for an architecture that is not in the table. */
+export function architectureOf(name: string): Architecture {
   const found = architectures.get(name);
   if (found !== undefined) return found;
   const near = nearest(name, architectures.keys(), 3);

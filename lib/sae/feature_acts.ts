@@ -15,8 +15,8 @@ import { type FeatureHit, FeatureRows } from './feature_rows.js';
 export interface Provenance {
   /** Per token, what normalisation took out: float32 [tokens, 2] (cpp/core/backend.h). Null where the mode keeps none. */
   readonly statistics: NativeTensor | null;
-  /** The last dimension of a hook_z input, [..., n_heads, d_head], which decode restores. */
-  readonly dHead: number | undefined;
+  /** The last dimension of a hook_z input, [..., n_heads, d_head], which decode restores; null: none; undefined: not known. */
+  readonly dHead: number | null | undefined;
   /** Of the SAE: what `dense` gives. */
   readonly dtype: DType;
 }

@@ -24,8 +24,11 @@ export interface Architecture {
   readonly hasPreActivations: boolean;
   /** Whether decode adds b_dec. */
   addsDecoderBias(cfg: SAEConfig): boolean;
-  /** Parameters that shrink with the decoder's norms when these are folded; throws when folding would change f. */
-  foldedParameters(cfg: SAEConfig): readonly string[];
+  /**
+   * Parameters beside W_enc that take up the decoder's norms when these are folded; throws when folding
+   * would change which features are on. Absent: there is no linear encoder to fold anything into.
+   */
+  foldedParameters?(cfg: SAEConfig): readonly string[];
 }
 
 export interface EncodeOptions {

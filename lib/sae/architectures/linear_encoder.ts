@@ -9,6 +9,7 @@ import type { Code, EncodeOptions, Encoder, PreActivations, Weights } from './ar
  */
 export interface EncoderVectors {
   readonly gateBias: Tensor;
+  /** Absent: 0. */
   readonly theta?: Tensor | undefined;
   readonly scale?: Tensor | undefined;
   readonly bias: Tensor;
@@ -86,16 +87,19 @@ export class LinearEncoder implements Encoder {
 
   /** Prepared on the first encode: an SAE that is only decoded never pays for it. */
   #prepared(): NativePlan {
+    if (this.#plan !== undefined) return this.#plan;
     const { gateBias, theta, scale, bias, center, k } = this.#vectors;
-    this.#plan ??= native.saePlan(
+    const threshold = k === undefined ? (theta ?? Tensor.zerosLike(gateBias)) : undefined;
+    this.#plan = native.saePlan(
       this.#W_enc.handle,
       gateBias.handle,
-      orNull(theta),
+      orNull(threshold),
       orNull(scale),
       bias.handle,
       orNull(center),
       k ?? 0,
     );
+    if (threshold !== theta) threshold?.dispose();
     return this.#plan;
   }
 

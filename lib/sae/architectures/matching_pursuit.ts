@@ -1,3 +1,4 @@
+import { throwIfAborted } from '../../abort.js';
 import { MonosemError } from '../../error.js';
 import { native } from '../../native.js';
 import { scope, Tensor } from '../../tensor.js';
@@ -24,12 +25,6 @@ export const matchingPursuit: Architecture = {
   parameters: ({ dIn, dSae }) => ({ W_dec: [dSae, dIn], b_dec: [dIn] }),
   hasPreActivations: false,
   addsDecoderBias: (cfg) => cfg.applyBDecToInput,
-  foldedParameters() {
-    throw new MonosemError(
-      'ERR_UNSUPPORTED',
-      'the decoder norms of a matching_pursuit SAE cannot be folded: its encoder is the decoder',
-    );
-  },
   encoder: (cfg, weights) =>
     new MatchingPursuitEncoder(weights.W_dec as Tensor, {
       iterations: cfg.maxIterations ?? cfg.dIn,
@@ -68,11 +63,11 @@ class MatchingPursuitEncoder implements Encoder {
     // 1 for tokens that go on, 0 for those that are done
     using going = Tensor.ones([tokens, 1], { device: x.device });
     let done = 0;
-    while (done < this.#stop.iterations) {
+    while (done < this.#stop.iterations && tokens > 0) {
       scope(() => this.#step(residual, acts, going));
       done++;
       if (done % ITERATIONS_AHEAD === 0 && done < this.#stop.iterations) {
-        signal?.throwIfAborted();
+        throwIfAborted(signal);
         using any = going.max();
         if ((await any.item()) === 0) break;
       }

@@ -54,12 +54,6 @@ export const temporal: Architecture = {
   hasPreActivations: true,
   // SAELens 6.44.4 on
   addsDecoderBias: (cfg) => !cfg.tiedWeights || cfg.applyBDecToInput,
-  foldedParameters() {
-    throw new MonosemError(
-      'ERR_UNSUPPORTED',
-      'the decoder norms of a temporal SAE cannot be folded: its attention reads them',
-    );
-  },
   encoder: (cfg, weights) => new TemporalEncoder(cfg, weights),
 };
 
