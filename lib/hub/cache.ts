@@ -83,9 +83,10 @@ export class RepositoryCache {
     }
   }
 
+  /** Remembers what a later call can ask again: a cache that cannot be written to need not. */
   async setCommit(revision: string, commit: string): Promise<void> {
     if (isCommit(revision) || this.commitOf(revision) === commit) return;
-    await replaceFile(join(this.root, 'refs', revision), commit);
+    await replaceFile(join(this.root, 'refs', revision), commit).catch(() => {});
   }
 
   #pointer(commit: string, path: string): string {
@@ -103,7 +104,7 @@ export class RepositoryCache {
     return statSync(marker, { throwIfNoEntry: false }) !== undefined;
   }
 
-  /** Saves later requests, no more: a cache that cannot be written to need not remember. */
+  /** Remembered if it can be, like the commit. */
   async setMissing(commit: string, path: string): Promise<void> {
     await replaceFile(join(this.root, '.no_exist', commit, path), '').catch(() => {});
   }

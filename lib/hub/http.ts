@@ -87,7 +87,8 @@ function redirectTarget(from: URL, location: string): URL {
 
 /**
  * One request along its redirects. A HEAD stops at the answer that describes the file, which for
- * large files is the redirect to their store: `x-linked-etag` marks it, and so does leaving the hub.
+ * large files is the redirect to their store. A redirect without a description (a mirror's to the hub)
+ * is followed.
  */
 async function follow(request: HubRequest): Promise<Response> {
   const home = new URL(request.url);
@@ -99,7 +100,9 @@ async function follow(request: HubRequest): Promise<Response> {
     const location = response.headers.get('location');
     if (!isRedirect(response.status) || location === null) return response;
     const next = redirectTarget(url, location);
-    const describes = response.headers.has('x-linked-etag') || next.origin !== home.origin;
+    const describes =
+      response.headers.has('x-linked-etag') ||
+      (response.headers.has('x-repo-commit') && next.origin !== url.origin);
     if (request.method === 'HEAD' && describes) return response;
     await response.body?.cancel();
     url = next;

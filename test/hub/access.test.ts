@@ -103,6 +103,22 @@ describe('a renamed repository', () => {
   });
 });
 
+describe('a mirror', () => {
+  it('may send on to the hub, but not the token', async () => {
+    const mirror = createServer((request, response) => {
+      response.writeHead(302, { location: `${hub.url}${request.url}` }).end();
+    });
+    await new Promise<void>((resolve) => mirror.listen(0, '127.0.0.1', resolve));
+    const endpoint = `http://127.0.0.1:${(mirror.address() as AddressInfo).port}`;
+    expect(readFileSync(await fetchFile('open/open', { endpoint, token }), 'utf8')).toBe(
+      'open/open',
+    );
+    expect(hub.requests.every(({ authorization }) => authorization === undefined)).toBe(true);
+    expect((await failure('google/gated', { endpoint, token })).code).toBe('ERR_GATED');
+    mirror.close();
+  });
+});
+
 describe('the token', () => {
   it('stays with the hub when it redirects to another host', async () => {
     await fetchFile('google/gated', { token });
