@@ -1,0 +1,115 @@
+// The two physical limits that every figure is set against, measured in the same run.
+
+#include "peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "core/thread_pool.h"
+#include "cpu/isa.h"
+#include "cpu/scratch.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace monosem::bench {
+namespace {
+
+constexpr int64_t kRounds = 4000000;
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Every loop runs kRounds times 12 independent chains: more than latency times issue rate.
+#if defined(__x86_64__)
+
+[[gnu::target("avx512f")]] double chains_avx512() {
+  __m512 sum[12];
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(0.5f);
+  const __m512 factor = _mm512_set1_ps(0.25f);
+  for (int64_t round = 0; round < kRounds; ++round)
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i)
+      asm volatile("vfmadd231ps %1, %1, %0" : "+v"(sum[i]) : "v"(factor));
+  return 12.0 * 16 * 2 * kRounds;
+}
+
+[[gnu::target("avx2,fma")]] double chains_avx2() {
+  __m256 sum[12];
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; ++i) sum[i] = _mm256_set1_ps(0.5f);
+  const __m256 factor = _mm256_set1_ps(0.25f);
+  for (int64_t round = 0; round < kRounds; ++round)
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i)
+      asm volatile("vfmadd231ps %1, %1, %0" : "+x"(sum[i]) : "x"(factor));
+  return 12.0 * 8 * 2 * kRounds;
+}
+
+#endif
+
+double chains_scalar() {
+  float sum[8];
+  std::fill_n(sum, 8, 0.5f);
+  const float factor = 0.25f;
+  for (int64_t round = 0; round < kRounds; ++round)
+    for (float& s : sum) {
+      s += factor * factor;
+      asm volatile("" : "+m"(s));
+    }
+  return 8.0 * 2 * kRounds;
+}
+
+double chains() {
+#if defined(__x86_64__)
+  const std::string isa = cpu::microkernels().isa;
+  if (isa == "avx512") return chains_avx512();
+  if (isa == "avx2") return chains_avx2();
+#endif
+  return chains_scalar();
+}
+
+}  // namespace
+
+double fma_peak() {
+  ThreadPool& pool = ThreadPool::instance();
+  double best = 0;
+  for (int run = 0; run < 5; ++run) {
+    const double start = seconds();
+    double work[1024] = {};
+    pool.run(pool.threads(), 1, [&](int64_t piece, int64_t, int) { work[piece] = chains(); });
+    double total = 0;
+    for (double w : work) total += w;
+    best = std::max(best, total / (seconds() - start));
+  }
+  return best;
+}
+
+double read_bandwidth() {
+  constexpr int64_t kBytes = int64_t{512} << 20, kPiece = int64_t{1} << 20;
+  const cpu::Memory<char> memory(kBytes);
+  std::memset(memory.get(), 1, kBytes);
+  double best = 0;
+  for (int run = 0; run < 5; ++run) {
+    const double start = seconds();
+    ThreadPool::instance().run(kBytes, kPiece, [&](int64_t begin, int64_t end, int) {
+      uint64_t sum[8] = {};
+      for (int64_t i = begin; i < end; i += 64) {
+        uint64_t line[8];
+        std::memcpy(line, memory.get() + i, 64);
+        for (int j = 0; j < 8; ++j) sum[j] ^= line[j];
+      }
+      asm volatile("" ::"r"(sum) : "memory");
+    });
+    best = std::max(best, kBytes / (seconds() - start));
+  }
+  return best;
+}
+
+}  // namespace monosem::bench
