@@ -137,7 +137,7 @@ class Block {
   }
 
  private:
-  static constexpr int64_t kSlack = 16;  // of pack_panel
+  static constexpr int64_t kSlack = 16;  // of pack_panels
 
   const void* at(const View& view, int64_t key) const {
     return run_at(view, offset(view, batch, key, key_head_)).data;
@@ -147,8 +147,8 @@ class Block {
   void pack_rows(const float* from, int64_t stride, int64_t depth, float* packed) const {
     for (int64_t r = 0; r < rows; r += kernels_.tile_rows) {
       const int64_t height = std::min<int64_t>(kernels_.tile_rows, rows - r);
-      pack_panel(kernels_, {from + r * stride, MONOSEM_FLOAT32, stride, 1}, height, depth,
-                 packed + r * depth, height);
+      pack_panels(kernels_, {from + r * stride, MONOSEM_FLOAT32, stride, 1}, height, depth,
+                  packed + r * depth, height);
     }
   }
 
@@ -156,8 +156,8 @@ class Block {
   void multiply(const float* packed, int64_t depth, const Operand& right, int64_t lanes, float* c,
                 int64_t c_stride, bool accumulate) const {
     for (int64_t j = 0; j < lanes; j += kernels_.tile_columns) {
-      pack_panel(kernels_, right.at(j, 0), std::min<int64_t>(kernels_.tile_columns, lanes - j),
-                 depth, panel_.get(), kernels_.tile_columns);
+      pack_panels(kernels_, right.at(j, 0), std::min<int64_t>(kernels_.tile_columns, lanes - j),
+                  depth, panel_.get(), kernels_.tile_columns);
       for (int64_t r = 0; r < rows; r += kernels_.tile_rows) {
         const int64_t height = std::min<int64_t>(kernels_.tile_rows, rows - r);
         kernels_.tile[height - 1](depth, packed + r * depth, panel_.get(), c + r * c_stride + j,

@@ -16,11 +16,11 @@ namespace {
 
 // Up to here packing b costs more than reading it a few times from the first-level cache.
 constexpr int64_t kFewRows = 8;
-// A block: 256 rows of a, 256 deep (256 KB, second-level cache), against panels of b of the same
-// depth (32 KB) and 256 columns of c (256 KB).
+// A block: 256 rows of a and 256 columns of b, 256 deep, and their product: 768 KB of the
+// second-level cache.
 constexpr int64_t kBlockRows = 256, kBlockColumns = 256, kBlockDepth = 256;
-// Columns of one strip when rows are few: 4 KB of a float32 row, a page.
-constexpr int64_t kStripColumns = 1024;
+// Columns of one strip when rows are few: 8 KB of a float32 row.
+constexpr int64_t kStripColumns = 2048;
 constexpr int64_t kTasksPerThread = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -97,7 +97,7 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
 /// not 14 + 7): a tile of few rows waits for its loads.
 void block(const Problem& p, const Microkernels& kernels, int64_t index, int64_t row0, int64_t rows,
            int64_t column0, int64_t columns) {
-  static thread_local Scratch a_block, b_panel, c_block;
+  static thread_local Scratch a_block, b_block, c_block;
   const int64_t width = kernels.tile_columns;
   const int64_t panels = divide_up(rows, kernels.tile_rows);
   const int64_t b_panels = divide_up(columns, width), stride = b_panels * width;
@@ -110,15 +110,14 @@ void block(const Problem& p, const Microkernels& kernels, int64_t index, int64_t
     float* a_packed = a_block.floats(rows * depth + 16);
     for (int64_t i = 0; i < panels; ++i) {
       const int64_t r = panel_row(i), height = panel_row(i + 1) - r;
-      pack_panel(kernels, a.at(row0 + r, k), height, depth, a_packed + r * depth, height);
+      pack_panels(kernels, a.at(row0 + r, k), height, depth, a_packed + r * depth, height);
     }
-    float* b_packed = b_panel.floats(width * depth + 16);
+    float* b_packed = b_block.floats(stride * depth + 16);
+    pack_panels(kernels, b.at(column0, k), columns, depth, b_packed, width);
     for (int64_t j = 0; j < b_panels; ++j) {
-      const int64_t lanes = std::min(width, columns - j * width);
-      pack_panel(kernels, b.at(column0 + j * width, k), lanes, depth, b_packed, width);
       for (int64_t i = 0; i < panels; ++i) {
         const int64_t r = panel_row(i), height = panel_row(i + 1) - r;
-        kernels.tile[height - 1](depth, a_packed + r * depth, b_packed,
+        kernels.tile[height - 1](depth, a_packed + r * depth, b_packed + j * width * depth,
                                  sums + r * stride + j * width, stride, d > 0);
       }
     }

@@ -35,6 +35,10 @@ struct Microkernels {
   /// slack.
   void (*interleave)(const float* src, int64_t stride, int64_t rows, int64_t depth, float* dst,
                      int64_t dst_stride);
+  /// dst[j / width][k][j % width] = src[k][j] as float32: panels of `width` columns, each
+  /// [depth][width].
+  void (*split_columns)(const void* src, int32_t dtype, int64_t stride, int64_t columns,
+                        int64_t depth, float* dst, int64_t width);
 
   // ---- storage to float32, contiguous runs; dtype is a monosem_dtype
   void (*to_float32)(const void* src, int32_t dtype, int64_t count, float* dst);

@@ -30,16 +30,17 @@ FloatRows float_rows(const Microkernels& kernels, const Operand& src, int64_t ro
   return {buffer, count};
 }
 
-void pack_panel(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
-                float* dst, int64_t dst_stride) {
-  if (src.lane_stride == 1) {
-    for (int64_t k = 0; k < depth; ++k)
-      kernels.to_float32(src.at(0, k).data, src.dtype, lanes, dst + k * dst_stride);
-    return;
-  }
+void pack_panels(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
+                 float* dst, int64_t width) {
+  if (src.lane_stride == 1)
+    return kernels.split_columns(src.data, src.dtype, src.depth_stride, lanes, depth, dst, width);
   static thread_local Scratch converted;
-  const FloatRows rows = float_rows(kernels, src, lanes, depth, converted.floats(lanes * depth));
-  kernels.interleave(rows.data, rows.stride, lanes, depth, dst, dst_stride);
+  float* buffer = converted.floats(width * depth);
+  for (int64_t lane = 0; lane < lanes; lane += width) {
+    const int64_t count = std::min(width, lanes - lane);
+    const FloatRows rows = float_rows(kernels, src.at(lane, 0), count, depth, buffer);
+    kernels.interleave(rows.data, rows.stride, count, depth, dst + lane * depth, width);
+  }
 }
 
 }  // namespace monosem::cpu

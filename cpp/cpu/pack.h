@@ -15,11 +15,11 @@ struct Operand {
   Operand at(int64_t lane, int64_t depth) const;
 };
 
-/// dst[k][lane] (dst_stride floats per k) = the operand as float32, for lanes [0, lanes) and k in
-/// [0, depth). Lanes above, up to dst_stride, are padding: whatever they hold ends up in columns
-/// that nobody reads. dst needs 64 bytes of slack at its end.
-void pack_panel(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
-                float* dst, int64_t dst_stride);
+/// The operand as float32 in panels of `width` lanes: dst[lane / width][k][lane % width], for lanes
+/// [0, lanes) and k in [0, depth). Lanes that pad the last panel hold anything: they end up in rows
+/// or columns that nobody reads. dst needs 64 bytes of slack at its end.
+void pack_panels(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
+                 float* dst, int64_t width);
 
 /// `rows` runs of `count` values along the depth as contiguous float32 rows. Returns src itself
 /// (and its stride) where it is already that.

@@ -22,7 +22,7 @@ constexpr int64_t kPieceFeatures = 256;
 constexpr int64_t kTileTokens = 256, kTileDepth = 256;
 // Up to here the weights are read as they are, row by row, at memory speed.
 constexpr int64_t kFewTokens = 8;
-constexpr int64_t kStripFeatures = 1024;
+constexpr int64_t kStripFeatures = 2048;
 // Dense scores of a top-k block.
 constexpr int64_t kScoreBytes = 16 << 20;
 
@@ -93,8 +93,8 @@ void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x
       // already have packed: so pack aside and copy.
       static thread_local Scratch panel;
       float* aside = panel.floats(height * e.d_in + 16);
-      pack_panel(kernels, {x + token * e.d_in, MONOSEM_FLOAT32, e.d_in, 1}, height, e.d_in, aside,
-                 height);
+      pack_panels(kernels, {x + token * e.d_in, MONOSEM_FLOAT32, e.d_in, 1}, height, e.d_in, aside,
+                  height);
       std::copy_n(aside, height * e.d_in, packed.get() + token * e.d_in);
     }
   });

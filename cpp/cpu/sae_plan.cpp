@@ -23,7 +23,7 @@ const float* encoder_panels(monosem_sae_plan& plan, const Microkernels& kernels)
         const int64_t first = panel * width, lanes = std::min(width, e.d_sae - first);
         float* to = plan.panels.data.get() + first * e.d_in;
         if (lanes < width) std::fill_n(to, width * e.d_in, 0.0f);
-        pack_panel(kernels, w.at(first, 0), lanes, e.d_in, to, width);
+        pack_panels(kernels, w.at(first, 0), lanes, e.d_in, to, width);
       }
     });
   }

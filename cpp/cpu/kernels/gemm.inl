@@ -56,6 +56,28 @@ void interleave(const float* src, int64_t stride, int64_t rows, int64_t depth, f
   }
 }
 
+/// Row by row, so that memory is read in runs as long as the block is wide.
+template <class T>
+void split_columns_of(const T* src, int64_t stride, int64_t columns, int64_t depth, float* dst,
+                      int64_t width) {
+  constexpr int kLanes = Simd::kLanes;
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t first = 0; first < columns; first += width) {
+      const int64_t count = columns - first < width ? columns - first : width;
+      const T* from = src + k * stride + first;
+      float* to = dst + first * depth + k * width;
+      int64_t j = 0;
+      for (; j + kLanes <= count; j += kLanes) Simd::store(to + j, Simd::load(from + j));
+      for (; j < count; ++j) to[j] = value_of(from[j]);
+    }
+}
+
+void split_columns(const void* src, int32_t dtype, int64_t stride, int64_t columns, int64_t depth,
+                   float* dst, int64_t width) {
+  with_type(src, dtype,
+            [&](auto* typed) { split_columns_of(typed, stride, columns, depth, dst, width); });
+}
+
 template <class T>
 void convert(const T* src, int64_t count, float* dst) {
   constexpr int kLanes = Simd::kLanes;
@@ -127,45 +149,71 @@ void dot_rows(const float* x, int64_t x_stride, int64_t rows, const void* w, int
   });
 }
 
-/// y[0..columns) += four rows of w, each times its own x: one load and store of y per four rows.
-template <int kDepth, class T>
-void add_rows(const float* x, const T* w, int64_t w_stride, int64_t columns, float* y) {
+/// kRows rows of y += kDepth rows of w, each times its own x: y is loaded and stored once per
+/// kDepth rows, w loaded once per kRows. The next kDepth rows are fetched into the second-level
+/// cache: each is a stream of its own, too short for the hardware's prefetcher to catch up with.
+template <int kRows, int kDepth, class T>
+void add_rows(const float* x, int64_t x_stride, const T* w, int64_t w_stride, int64_t columns,
+              float* y, int64_t y_stride) {
   using Float = Simd::Float;
   constexpr int kLanes = Simd::kLanes;
-  Float factor[kDepth];
+  Float factor[kRows][kDepth];
 #pragma GCC unroll 4
-  for (int k = 0; k < kDepth; ++k) factor[k] = Simd::broadcast(x[k]);
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+    for (int k = 0; k < kDepth; ++k) factor[i][k] = Simd::broadcast(x[i * x_stride + k]);
   int64_t j = 0;
   for (; j + kLanes <= columns; j += kLanes) {
-    Float sum = Simd::load(y + j);
+    Float sum[kRows];
 #pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) sum[i] = Simd::load(y + i * y_stride + j);
+#pragma GCC unroll 8
     for (int k = 0; k < kDepth; ++k) {
-      sum = Simd::fma(factor[k], Simd::load(w + k * w_stride + j), sum);
-      __builtin_prefetch(w + (k + kDepth) * w_stride + j);
+      const Float row = Simd::load(w + k * w_stride + j);
+#pragma GCC unroll 4
+      for (int i = 0; i < kRows; ++i) sum[i] = Simd::fma(factor[i][k], row, sum[i]);
+      __builtin_prefetch(w + (k + kDepth) * w_stride + j, 0, 2);
     }
-    Simd::store(y + j, sum);
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) Simd::store(y + i * y_stride + j, sum[i]);
   }
   for (; j < columns; ++j)
-    for (int k = 0; k < kDepth; ++k) y[j] += x[k] * value_of(w[k * w_stride + j]);
+    for (int i = 0; i < kRows; ++i)
+      for (int k = 0; k < kDepth; ++k)
+        y[i * y_stride + j] += x[i * x_stride + k] * value_of(w[k * w_stride + j]);
 }
 
-template <class T>
+template <int kDepth, class T>
+void add_to_rows(const float* x, int64_t x_stride, int64_t rows, const T* w, int64_t w_stride,
+                 int64_t columns, float* y, int64_t y_stride) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4)
+    add_rows<4, kDepth>(x + i * x_stride, x_stride, w, w_stride, columns, y + i * y_stride,
+                        y_stride);
+  for (; i < rows; ++i)
+    add_rows<1, kDepth>(x + i * x_stride, x_stride, w, w_stride, columns, y + i * y_stride,
+                        y_stride);
+}
+
+template <int kDepth, class T>
 void sum_rows_of(const float* x, int64_t x_stride, int64_t rows, const T* w, int64_t w_stride,
                  int64_t columns, int64_t depth, float* y, int64_t y_stride) {
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j) y[i * y_stride + j] = 0.0f;
   int64_t k = 0;
-  for (; k + 4 <= depth; k += 4)
-    for (int64_t i = 0; i < rows; ++i)
-      add_rows<4>(x + i * x_stride + k, w + k * w_stride, w_stride, columns, y + i * y_stride);
+  for (; k + kDepth <= depth; k += kDepth)
+    add_to_rows<kDepth>(x + k, x_stride, rows, w + k * w_stride, w_stride, columns, y, y_stride);
   for (; k < depth; ++k)
-    for (int64_t i = 0; i < rows; ++i)
-      add_rows<1>(x + i * x_stride + k, w + k * w_stride, w_stride, columns, y + i * y_stride);
+    add_to_rows<1>(x + k, x_stride, rows, w + k * w_stride, w_stride, columns, y, y_stride);
 }
 
 void sum_rows(const float* x, int64_t x_stride, int64_t rows, const void* w, int32_t dtype,
               int64_t w_stride, int64_t columns, int64_t depth, float* y, int64_t y_stride) {
   with_type(w, dtype, [&](auto* typed) {
-    sum_rows_of(x, x_stride, rows, typed, w_stride, columns, depth, y, y_stride);
+    // Registers hold rows x depth factors.
+    if (rows < 4)
+      sum_rows_of<8>(x, x_stride, rows, typed, w_stride, columns, depth, y, y_stride);
+    else
+      sum_rows_of<4>(x, x_stride, rows, typed, w_stride, columns, depth, y, y_stride);
   });
 }

@@ -14,6 +14,7 @@ constexpr Microkernels make_table(const char* isa) {
   table.tile_columns = kVectors * Simd::kLanes;
   fill_tiles<kRows, kVectors>(table);
   table.interleave = interleave;
+  table.split_columns = split_columns;
   table.to_float32 = to_float32;
   table.dot_rows = dot_rows;
   table.sum_rows = sum_rows;
