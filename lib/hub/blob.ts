@@ -184,8 +184,14 @@ export async function fetchBlob(
   report: Report,
 ): Promise<void> {
   const { cache, remote, force } = request;
-  await mkdir(dirname(cache.blob(remote.etag)), { recursive: true });
-  await withLock(cache.lock(remote.etag), signal, async (held) => {
+  const partial = cache.partial(remote.etag);
+  await mkdir(dirname(partial), { recursive: true });
+  const reportAnother = () => {
+    const another = statSync(partial, { throwIfNoEntry: false });
+    if (another) report(another.size);
+  };
+  const fillOnce = async (held: AbortSignal) => {
     if (force || !hasBlob(request)) await fill(request, held, report);
-  });
+  };
+  await withLock(cache.lock(remote.etag), signal, fillOnce, reportAnother);
 }

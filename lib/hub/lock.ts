@@ -91,18 +91,21 @@ function tryAcquire(path: string, holder: Holder): boolean {
  * and machines that share the folder. A holder that died, even by kill -9, is noticed by its process
  * id at once and by its missing heartbeat elsewhere. `held` aborts when the lock was taken away (this
  * thread stood still for STALE_MS); `body` is then run again once the lock is free. Two may still
- * remove one stale lock at the same moment and both go on: what `body` does must bear that.
+ * remove one stale lock at the same moment and both go on: what `body` does must bear that. `onWait` is
+ * called now and then while another holds the lock.
  */
 export async function withLock<T>(
   path: string,
   signal: AbortSignal,
   body: (held: AbortSignal) => Promise<T>,
+  onWait: () => void = () => {},
 ): Promise<T> {
   const holder: Holder = { id: randomUUID(), pid: process.pid, machine: machineName() };
   await mkdir(dirname(path), { recursive: true });
   for (let wait = 0.02; ; wait = Math.min(0.5, wait * 1.5)) {
     if (signal.aborted) throw aborted(signal);
     if (!tryAcquire(path, holder)) {
+      onWait();
       await pause(wait, signal);
       continue;
     }

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { downloadFile } from '../../lib/hub/snapshot.js';
 import { startTestHub, type TestHub } from '../support/test_hub.js';
 
 const repoId = 'someone/saes';
@@ -165,6 +166,18 @@ describe('a lock left behind', () => {
     const { code, out } = await start().result;
     expect(code).toBe(0);
     expectWhole(out);
+  });
+
+  it('shows the progress of its holder meanwhile', async () => {
+    leave(JSON.stringify({ id: 'x', pid: 1, machine: 'elsewhere' }), 0);
+    mkdirSync(blobs(), { recursive: true });
+    writeFileSync(partial(), data.subarray(0, 1000));
+    const onProgress = ({ loaded }: { loaded: number }) => {
+      if (loaded === 1000) rmSync(lock(), { force: true });
+    };
+    const file = await downloadFile({ repoId, path, endpoint: hub.url, cacheDir, onProgress });
+    expectWhole(file);
+    expect(served()[0]?.range).toBe('bytes=1000-');
   });
 
   it('is respected while its holder lives', async () => {

@@ -206,8 +206,15 @@ describe('offline', () => {
     const error = await repo.file(weights).catch((e) => e);
     expect(error.code).toBe('ERR_NETWORK');
     expect(error.message).toContain(`HTTP ${status}`);
-    const forced = snapshot({ forceDownload: true, signal: AbortSignal.timeout(2000) });
-    await expect(forced.file(config)).rejects.toThrow();
+  });
+
+  it('does not take over where a new download is asked for', async () => {
+    await snapshot().file(config);
+    hub.fault = () => ({ status: 403 });
+    expect(readFileSync(await snapshot().file(config), 'utf8')).toBe(cfg);
+    await expect(snapshot({ forceDownload: true }).file(config)).rejects.toMatchObject({
+      code: 'ERR_GATED',
+    });
   });
 
   it('takes over when the hub is gone, also for a file known not to be there', async () => {
