@@ -1,9 +1,11 @@
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "cpu/ops.h"
 #include "test/check.h"
+#include "test/isas.h"
 #include "test/strided.h"
 
 namespace {
@@ -91,24 +93,26 @@ struct Case {
 };
 
 TEST(attention_matches_fp64_over_shapes_strides_and_options) {
-  Random random(51);
-  for (int round = 0; round < 120; ++round) {
-    const int64_t key_heads = random.integer(1, 3);
-    const int64_t queries = random.chance(0.3) ? 1 : random.integer(1, 30);
-    Sizes sizes{random.integer(1, 2),
-                queries,
-                queries + random.integer(0, 40),
-                key_heads * random.integer(1, 3),
-                key_heads,
-                random.integer(1, 40)};
-    if (random.chance(0.3)) sizes.d_head = 16 * random.integer(1, 8);
-    if (random.chance(0.2)) sizes.keys += 150;
-    Case test(sizes, random);
-    if (random.chance(0.5)) test.a.mask = test.mask.view;
-    if (random.chance(0.3)) test.a.softcap = 2.5f;
-    if (random.chance(0.4)) test.a.window = random.integer(1, sizes.keys + 5);
-    test.check();
-  }
+  for_each_isa([](const std::string&) {
+    Random random(51);
+    for (int round = 0; round < 80; ++round) {
+      const int64_t key_heads = random.integer(1, 3);
+      const int64_t queries = random.chance(0.3) ? 1 : random.integer(1, 30);
+      Sizes sizes{random.integer(1, 2),
+                  queries,
+                  queries + random.integer(0, 40),
+                  key_heads * random.integer(1, 3),
+                  key_heads,
+                  random.integer(1, 40)};
+      if (random.chance(0.3)) sizes.d_head = 16 * random.integer(1, 8);
+      if (random.chance(0.2)) sizes.keys += 150;
+      Case test(sizes, random);
+      if (random.chance(0.5)) test.a.mask = test.mask.view;
+      if (random.chance(0.3)) test.a.softcap = 2.5f;
+      if (random.chance(0.4)) test.a.window = random.integer(1, sizes.keys + 5);
+      test.check();
+    }
+  });
 }
 
 TEST(attention_of_long_prompts_and_of_contiguous_caches) {

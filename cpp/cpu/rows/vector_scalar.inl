@@ -1,5 +1,5 @@
 // The vector type of one float: the reference, and the path of processors without a kernel of their
-// own. Included inside the namespace of row_kernels_scalar.cpp.
+// own.
 
 using Vector = float;
 using Bits = uint32_t;
@@ -17,13 +17,9 @@ inline void store_float16(uint16_t* p, Vector v) { *p = monosem::to_float16(v); 
 /// The low halves of the lanes.
 inline void store_halves(uint16_t* p, Bits b) { *p = static_cast<uint16_t>(b); }
 
-/// Fused only where the processor has it: libm's emulation costs more than the rounding.
+/// The product is exact in double; libm's emulation of a float fma costs far more.
 inline Vector fma(Vector a, Vector b, Vector c) {
-#ifdef __FP_FAST_FMAF
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
+  return static_cast<float>(double{a} * double{b} + double{c});
 }
 inline Vector square_root(Vector v) { return __builtin_sqrtf(v); }
 inline float lane(Vector v, int64_t) { return v; }
