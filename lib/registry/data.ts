@@ -53,6 +53,8 @@ export interface RegistryEntry {
 export interface BundledRelease extends ReleaseEntry {
   /** What SAELens' registry lays over the configuration of every SAE of the release. */
   readonly configOverrides: Readonly<Record<string, unknown>>;
+  /** One SAE, without parsing the others. */
+  readonly find: (saeId: string) => RegistryEntry | undefined;
   /** By id, in the registry's order. */
   readonly entries: () => ReadonlyMap<string, RegistryEntry>;
 }
@@ -89,6 +91,14 @@ function parseRelease(block: string): BundledRelease {
   return {
     ...release,
     configOverrides,
+    find(saeId) {
+      const start = block.indexOf(`\n${saeId}\t`) + 1;
+      if (start === 0) return undefined;
+      const stop = block.indexOf('\n', start);
+      const entry = parseEntry(release, block.slice(start, stop < 0 ? undefined : stop));
+      // An "id" with a tab in it could match more than an id.
+      return entry.saeId === saeId ? entry : undefined;
+    },
     entries() {
       entries ??= new Map(
         block

@@ -46,7 +46,7 @@ export const registry = {
   },
 
   find(release: Release, saeId: string): RegistryEntry | undefined {
-    return bundledReleases().get(release)?.entries().get(saeId);
+    return bundledReleases().get(release)?.find(saeId);
   },
 
   /**

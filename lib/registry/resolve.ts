@@ -125,7 +125,7 @@ export function resolve(release: Release, saeId: string): ResolvedSae {
     if (!/^[\w.-]+\/[\w.-]+$/.test(release)) throw unknownRelease(release);
     return resolveRepository(release, saeId);
   }
-  const entry = bundled.entries().get(saeId);
+  const entry = bundled.find(saeId);
   if (!entry) throw unknownId(bundled, saeId);
   return { ...entry, configOverrides: bundled.configOverrides, notes: [] };
 }

@@ -98,7 +98,8 @@ describe('the bundled registry', () => {
     const fresh = (await import('../../lib/registry/registry.js')).registry;
     expect(fresh.releases().length).toBe(170);
     const start = performance.now();
-    expect(fresh.find('gemma-scope-9b-pt-res', 'layer_12/width_16k/average_l0_1')).toBeUndefined();
+    const [release, id] = ['gemma-scope-9b-pt-res', 'layer_12/width_16k/average_l0_19'];
+    expect(fresh.find(release, id)?.dSae).toBe(16_384);
     expect(performance.now() - start).toBeLessThan(5);
   });
 
@@ -118,6 +119,8 @@ describe('the bundled registry', () => {
   it('knows nothing of other names', () => {
     expect(registry.find('no-such-release', 'x')).toBeUndefined();
     expect(registry.find('gpt2-small-res-jb', '__proto__')).toBeUndefined();
+    expect(registry.find('mntss-gemma-2-2b-2.5m-clt-as-per-layer', 'layer_25\t25')).toBeUndefined();
+    expect(registry.find('gpt2-small-res-jb', '')).toBeUndefined();
     expect(registry.find('constructor', 'name')).toBeUndefined();
     expect(registry.saes('no-such-release')).toEqual([]);
   });
