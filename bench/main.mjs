@@ -34,7 +34,7 @@ console.log(`\n${table(rows)}\n\nwritten to ${save(machine(threads), limits, row
 async function measureShape(trials) {
   const weights = syntheticSae(trials[0]);
   writeSae(work, weights);
-  const sae = await SAE.loadFromDisk(work);
+  using sae = await SAE.loadFromDisk(work);
   for (const operation of ['encode', 'decode']) {
     const wanted = trials.filter((trial) => trial.operation === operation);
     if (wanted.length === 0) continue;
@@ -53,39 +53,33 @@ async function measureShape(trials) {
     }
     await peer.release();
   }
-  sae.dispose();
 }
 
 async function measureEncode(sae, peer, trial, data) {
-  const x = Tensor.from(data, [trial.batch, trial.dIn]);
+  using x = Tensor.from(data, [trial.batch, trial.dIn]);
   const feeds = peer.feed(data);
   const times = await compare([
     { name: 'monosem', run: async () => (await sae.encode(x)).dispose() },
     { name: 'onnxruntime', run: () => peer.run(feeds) },
   ]);
-  const acts = await sae.encode(x);
-  const stats = sae.stats();
-  const dense = acts.dense();
+  using acts = await sae.encode(x);
+  using dense = acts.dense();
   const largestError = difference(await dense.data(), await peer.run(feeds));
-  const l0 = (await acts.nnz()) / trial.batch;
-  for (const held of [x, acts, dense]) held.dispose();
-  return { ...times, l0, largestError, stats };
+  return { ...times, l0: (await acts.nnz()) / trial.batch, largestError, stats: sae.stats() };
 }
 
 async function measureDecode(sae, peer, trial, data) {
-  const x = Tensor.from(data, [trial.batch, trial.dIn]);
-  const acts = await sae.encode(x);
-  const dense = acts.dense();
+  using x = Tensor.from(data, [trial.batch, trial.dIn]);
+  using acts = await sae.encode(x);
+  using dense = acts.dense();
   const feeds = peer.feed(await dense.data());
   const times = await compare([
     { name: 'monosem', run: async () => (await sae.decode(acts)).dispose() },
     { name: 'onnxruntime', run: () => peer.run(feeds) },
   ]);
-  const recons = await sae.decode(acts);
+  using recons = await sae.decode(acts);
   const largestError = difference(await recons.data(), await peer.run(feeds));
-  const l0 = (await acts.nnz()) / trial.batch;
-  for (const held of [x, acts, dense, recons]) held.dispose();
-  return { ...times, l0, largestError };
+  return { ...times, l0: (await acts.nnz()) / trial.batch, largestError };
 }
 
 /** The largest difference, relative to the largest value. */

@@ -16,7 +16,7 @@ export type { Release } from './registry/releases.js';
 export type { SAEConfig, SAEMetadata } from './sae/config.js';
 export { FeatureActs } from './sae/feature_acts.js';
 export type { FeatureHit, FeatureRow, FeatureRows } from './sae/feature_rows.js';
-export { SAE } from './sae/sae.js';
+export { SAE, type SaeLoadOptions } from './sae/sae.js';
 export type { SaeHook } from './sae/sae_hooks.js';
 export type { Precision } from './sae/splice.js';
 export {

@@ -89,7 +89,8 @@ std::string make_header(const std::vector<TensorToWrite>& tensors,
     if (json.size() > 1) json += ',';
     json += quoted(tensor.name) + ":{\"dtype\":\"" + type_name(tensor.type) + "\",\"shape\":[";
     for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
-      json += (i == 0 ? "" : ",") + std::to_string(tensor.shape[i]);
+      if (i > 0) json += ',';
+      json += std::to_string(tensor.shape[i]);
     }
     json += "],\"data_offsets\":[" + std::to_string(offset) + ',';
     offset += byte_size(tensor);

@@ -7,7 +7,15 @@ import { ActivationCache } from '../hooks/activation_cache.js';
 import { HookRegistry, type RunOptions } from '../hooks/hook_registry.js';
 import { HookRun } from '../hooks/hook_run.js';
 import type { FwdHook } from '../hooks/types.js';
+import {
+  fetchDecoderRow,
+  type LoadedSae as LoadedFiles,
+  loadFromFolder,
+  loadPretrained,
+  type SaeFileOptions,
+} from '../loaders/index.js';
 import { type DType, native } from '../native.js';
+import type { Release } from '../registry/releases.js';
 import { type Tensor, type TensorLike, toTensor } from '../tensor.js';
 import type { Architecture, Weights } from './architectures/architecture.js';
 import { architectureOf, type Json, parseConfig, type SAEConfig, writeConfig } from './config.js';
@@ -15,7 +23,6 @@ import { SaeEngine } from './engine.js';
 import { FeatureActs } from './feature_acts.js';
 import { foldDecoderNorms, foldInputScale } from './folding.js';
 import { versionedMetadata } from './migrate.js';
-import { readSaeFolder } from './sae_folder.js';
 import { firing, SAE_HOOKS, type SaeHook, whyNot } from './sae_hooks.js';
 import { encode, type PassOptions, type Precision, runSae } from './splice.js';
 import { checkWeights, convertWeights, disposeWeights } from './weights.js';
@@ -28,6 +35,13 @@ export interface LoadedSae {
   readonly weights: Weights;
   /** cfg.json as it was read, where there was one. */
   readonly raw?: Json;
+}
+
+export interface SaeLoadOptions extends SaeFileOptions {
+  /** Gives every decoder row norm 1, after loading: see `foldWDecNorm`. */
+  foldWDecNorm?: boolean;
+  /** How the encoder works; "strict" by default. */
+  precision?: Precision;
 }
 
 export interface SaeOptions {
@@ -66,12 +80,64 @@ export class SAE implements Disposable {
   }
 
   /**
-   * An SAE from a folder with cfg.json and sae_weights.safetensors, in cfg.json's dtype unless told
-   * otherwise. Throws ERR_NOT_FOUND for a missing folder or file, ERR_FORMAT, ERR_SHAPE,
-   * ERR_UNSUPPORTED for what is not an SAE of an architecture we know.
+   * A published SAE: a release and an id of the registry, or a Hugging Face repository id and a folder in
+   * it. Its files are downloaded into Python's cache unless they are there. Weights are float32 unless
+   * `dtype` says otherwise; the registry's norm_scaling_factor is folded into them where the SAE expects
+   * normalised activations. Throws ERR_NOT_FOUND with the nearest names, ERR_GATED, ERR_OFFLINE,
+   * ERR_NETWORK, ERR_INTEGRITY, ERR_ABORTED, and for files that are not a sound SAE ERR_FORMAT, ERR_SHAPE,
+   * ERR_DTYPE, ERR_UNSAFE_PICKLE or ERR_UNSUPPORTED.
    */
-  static async loadFromDisk(path: string, options: SaeOptions = {}): Promise<SAE> {
-    return new SAE(await readSaeFolder(path, options), options);
+  static async fromPretrained(
+    release: Release,
+    saeId: string,
+    options: SaeLoadOptions = {},
+  ): Promise<SAE> {
+    const loaded = await loadPretrained(release, saeId, options);
+    loaded.logSparsity?.dispose();
+    return assemble(loaded, options);
+  }
+
+  /** The same, with the configuration as a dictionary and, where published, log10 of the firing frequencies, [d_sae]. */
+  static async fromPretrainedWithCfgAndSparsity(
+    release: Release,
+    saeId: string,
+    options: SaeLoadOptions = {},
+  ): Promise<{ sae: SAE; cfgDict: Record<string, unknown>; logSparsity: Tensor | undefined }> {
+    const loaded = await loadPretrained(release, saeId, options);
+    const sae = assemble(loaded, options);
+    const { normalizeActivations } = sae.cfg;
+    const cfgDict = { ...loaded.cfgDict, normalize_activations: normalizeActivations };
+    return { sae, cfgDict, logSparsity: loaded.logSparsity };
+  }
+
+  /**
+   * An SAE from a folder with cfg.json and sae_weights.safetensors, or in the form that `loader` names, in
+   * the configuration's dtype unless told otherwise; no norm_scaling_factor is folded. Throws
+   * ERR_NOT_FOUND for a missing folder or file, and as `fromPretrained` for unsound ones.
+   */
+  static async loadFromDisk(
+    path: string,
+    options: Pick<
+      SaeLoadOptions,
+      'device' | 'dtype' | 'loader' | 'cfgOverrides' | 'foldWDecNorm' | 'precision'
+    > = {},
+  ): Promise<SAE> {
+    const loaded = await loadFromFolder(path, options);
+    loaded.logSparsity?.dispose();
+    return assemble(loaded, options);
+  }
+
+  /**
+   * One decoder row of a published SAE, [d_in], float32, as W_dec would have it: the weights are not
+   * downloaded, but for pickles, compressed archives and decoders stored transposed.
+   */
+  static fetchDecoderRow(
+    release: Release,
+    saeId: string,
+    feature: number,
+    options: SaeLoadOptions = {},
+  ): Promise<Float32Array> {
+    return fetchDecoderRow(release, saeId, feature, options);
   }
 
   /** @internal The steps of its forward, for who attaches it. */
@@ -330,6 +396,23 @@ export class SAE implements Disposable {
     this.#W_enc?.dispose();
     this.#W_enc = undefined;
     this.#engine = new SaeEngine(cfg, weights);
+  }
+}
+
+/** The SAE of what was loaded, folded as its release and the caller ask. */
+function assemble(loaded: LoadedFiles, options: SaeLoadOptions): SAE {
+  for (const warning of loaded.warnings) process.emitWarning(warning, 'MonosemWarning');
+  const { device, precision, foldWDecNorm } = options;
+  const sae = new SAE(loaded, { device, precision });
+  try {
+    if (loaded.normScalingFactor !== undefined) {
+      sae.foldActivationNormScalingFactor(loaded.normScalingFactor);
+    }
+    if (foldWDecNorm) sae.foldWDecNorm();
+    return sae;
+  } catch (error) {
+    sae.dispose();
+    throw error;
   }
 }
 

@@ -22,7 +22,7 @@ export function readJson<T = Record<string, unknown>>(path: string): T {
   return JSON.parse(readFileSync(path, 'utf8')) as T;
 }
 
-/** Every tensor of a safetensors file: F32, F16, BF16, I32, I64. */
+/** Every tensor of a safetensors file: F64, F32, F16, BF16, I32, I64. */
 export function readGolden(path: string): Map<string, GoldenTensor> {
   const bytes = readFileSync(path);
   const headerLength = Number(bytes.readBigUInt64LE(0));
@@ -46,6 +46,7 @@ export function readGolden(path: string): Map<string, GoldenTensor> {
 function widen(dtype: string, bytes: Buffer): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const read: Record<string, [width: number, at: (offset: number) => number]> = {
+    F64: [8, (offset) => view.getFloat64(offset, true)],
     F32: [4, (offset) => view.getFloat32(offset, true)],
     F16: [2, (offset) => fromHalf(view.getUint16(offset, true))],
     BF16: [2, (offset) => fromBfloat16(view.getUint16(offset, true))],
