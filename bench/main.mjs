@@ -34,7 +34,7 @@ console.log(`\n${table(rows)}\n\nwritten to ${save(machine(threads), limits, row
 async function measureShape(trials) {
   const weights = syntheticSae(trials[0]);
   writeSae(work, weights);
-  using sae = await SAE.loadFromDisk(work);
+  const sae = await SAE.loadFromDisk(work);
   for (const operation of ['encode', 'decode']) {
     const wanted = trials.filter((trial) => trial.operation === operation);
     if (wanted.length === 0) continue;
@@ -53,33 +53,39 @@ async function measureShape(trials) {
     }
     await peer.release();
   }
+  sae.dispose();
 }
 
 async function measureEncode(sae, peer, trial, data) {
-  using x = Tensor.from(data, [trial.batch, trial.dIn]);
+  const x = Tensor.from(data, [trial.batch, trial.dIn]);
   const feeds = peer.feed(data);
   const times = await compare([
     { name: 'monosem', run: async () => (await sae.encode(x)).dispose() },
     { name: 'onnxruntime', run: () => peer.run(feeds) },
   ]);
-  using acts = await sae.encode(x);
-  using dense = acts.dense();
+  const acts = await sae.encode(x);
+  const stats = sae.stats();
+  const dense = acts.dense();
   const largestError = difference(await dense.data(), await peer.run(feeds));
-  return { ...times, l0: (await acts.nnz()) / trial.batch, largestError, stats: sae.stats() };
+  const l0 = (await acts.nnz()) / trial.batch;
+  for (const held of [x, acts, dense]) held.dispose();
+  return { ...times, l0, largestError, stats };
 }
 
 async function measureDecode(sae, peer, trial, data) {
-  using x = Tensor.from(data, [trial.batch, trial.dIn]);
-  using acts = await sae.encode(x);
-  using dense = acts.dense();
+  const x = Tensor.from(data, [trial.batch, trial.dIn]);
+  const acts = await sae.encode(x);
+  const dense = acts.dense();
   const feeds = peer.feed(await dense.data());
   const times = await compare([
     { name: 'monosem', run: async () => (await sae.decode(acts)).dispose() },
     { name: 'onnxruntime', run: () => peer.run(feeds) },
   ]);
-  using recons = await sae.decode(acts);
+  const recons = await sae.decode(acts);
   const largestError = difference(await recons.data(), await peer.run(feeds));
-  return { ...times, l0: (await acts.nnz()) / trial.batch, largestError };
+  const l0 = (await acts.nnz()) / trial.batch;
+  for (const held of [x, acts, dense, recons]) held.dispose();
+  return { ...times, l0, largestError };
 }
 
 /** The largest difference, relative to the largest value. */

@@ -80,7 +80,11 @@ void Promises::on_js_thread(napi_env raw, napi_value, void* context, void* data)
       deferred.Resolve(task->make(env));
     });
   } catch (const Napi::Error& error) {
-    deferred.Reject(error.Value());
+    try {
+      deferred.Reject(error.Value());
+    } catch (const Napi::Error&) {
+      // A worker that is being terminated runs no JavaScript any more: nobody is left to be told.
+    }
   }
 }
 
