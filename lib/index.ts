@@ -19,11 +19,11 @@ export type { FeatureHit, FeatureRow, FeatureRows } from './sae/feature_rows.js'
 export { SAE, type SaeLoadOptions } from './sae/sae.js';
 export type { SaeHook } from './sae/sae_hooks.js';
 export type { Precision } from './sae/splice.js';
+export { scope } from './scope.js';
 export {
   type DType,
   type Index,
   type NestedArray,
-  scope,
   Tensor,
   type TensorLike,
   type TypedArray,

@@ -1,5 +1,7 @@
 import { type Device, resolveDevice } from './device.js';
 import { MonosemError } from './error.js';
+import { flatten, type NestedArray, storage } from './host_data.js';
+import { type Index, range } from './indexing.js';
 import {
   Binary,
   type DType,
@@ -10,21 +12,15 @@ import {
   type TypedArray,
   Unary,
 } from './native.js';
+import { track } from './scope.js';
 
-export type { DType, StorageType, TypedArray };
-export type NestedArray = number | NestedArray[];
-
-/** One index per dimension: a number picks (and drops), null keeps all, [start, end] cuts. Negatives count from the end. */
-export type Index = number | null | readonly [start?: number | null, end?: number | null];
+export type { DType, Index, NestedArray, StorageType, TypedArray };
 
 /** A tensor of ours, of onnxruntime or transformers.js (`dims`), or anything with data and a shape. */
 export type TensorLike =
   | Tensor
   | { readonly data: TypedArray; readonly dims: readonly number[]; readonly type?: string }
   | { readonly data: TypedArray; readonly shape: readonly number[]; readonly dtype?: DType };
-
-/** The tensors made since each enclosing `scope` began, innermost last. */
-const frames: (Set<Tensor> | undefined)[] = [];
 
 interface TensorOptions {
   dtype?: DType;
@@ -47,7 +43,7 @@ export class Tensor implements Disposable {
   /** @internal Use the static makers. */
   constructor(handle: NativeTensor) {
     this.#handle = handle;
-    if (frames.length > 0) frames.at(-1)?.add(this);
+    track(this);
   }
 
   /** @internal */
@@ -331,57 +327,6 @@ export class Tensor implements Disposable {
   }
 }
 
-/**
- * Frees every tensor made inside, but what is returned: a tensor, or tensors in an array, a plain
- * object, a Map. The body is synchronous; for async work dispose by hand or with `using`.
- */
-export function scope<R>(body: () => R): R {
-  const frame = new Set<Tensor>();
-  frames.push(frame);
-  let result: R;
-  try {
-    result = body();
-  } catch (error) {
-    frames.pop();
-    for (const tensor of frame) tensor.dispose();
-    throw error;
-  }
-  frames.pop();
-  if (result instanceof Promise) {
-    for (const tensor of frame) tensor.dispose();
-    throw new MonosemError(
-      'ERR_INVALID_ARGUMENT',
-      'scope() expects a synchronous body, got a promise; await outside and dispose by hand or with `using`',
-    );
-  }
-  const kept = new Set<Tensor>();
-  collect(result, kept, 0);
-  const outer = frames.at(-1);
-  for (const tensor of frame) {
-    if (kept.has(tensor)) outer?.add(tensor);
-    else tensor.dispose();
-  }
-  return result;
-}
-
-/** Runs code whose tensors no enclosing `scope` frees: what hooks make and keep is theirs. */
-export function unscoped<R>(body: () => R): R {
-  frames.push(undefined);
-  try {
-    return body();
-  } finally {
-    frames.pop();
-  }
-}
-
-function collect(value: unknown, into: Set<Tensor>, depth: number): void {
-  if (value instanceof Tensor) into.add(value);
-  else if (depth > 4 || value === null || typeof value !== 'object') return;
-  else if (value instanceof Map) for (const item of value.values()) collect(item, into, depth + 1);
-  else if (!ArrayBuffer.isView(value))
-    for (const item of Object.values(value)) collect(item, into, depth + 1);
-}
-
 /** Any TensorLike as a Tensor on `device`; a Tensor of ours is returned as it is. */
 export function toTensor(o: TensorLike, device?: Device): Tensor {
   if (o instanceof Tensor) return o;
@@ -422,63 +367,4 @@ function fromTyped(
   const [source, natural] = storage(data, type ?? options.dtype);
   const dtype = options.dtype ?? natural;
   return new Tensor(native.fromHost(data, source, shape, dtype, resolveDevice(options.device)));
-}
-
-/** What a typed array's bytes are, and the dtype that keeps them. */
-function storage(data: TypedArray, type: string | undefined): [string, StorageType] {
-  if (data instanceof Float32Array) return ['float32', 'float32'];
-  if (data instanceof Float64Array) return ['float64', 'float32'];
-  if (data instanceof Int32Array) return ['int32', 'int32'];
-  if (data instanceof BigInt64Array) return ['int64', 'int32'];
-  if (data instanceof Uint16Array) {
-    const half = type === 'bfloat16' ? 'bfloat16' : 'float16';
-    return [half, half];
-  }
-  throw new MonosemError(
-    'ERR_DTYPE',
-    'expected a Float32Array, Float64Array, Int32Array, BigInt64Array or Uint16Array (float16 or bfloat16 bits), ' +
-      `got ${Object.prototype.toString.call(data).slice(8, -1)}`,
-  );
-}
-
-function flatten(nested: NestedArray): { values: Float32Array; shape: number[] } {
-  const shape: number[] = [];
-  for (let level = nested; Array.isArray(level); level = level[0] as NestedArray) {
-    shape.push(level.length);
-    if (level.length === 0) break;
-  }
-  const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
-  let offset = 0;
-  const walk = (value: NestedArray, dim: number): void => {
-    const isArray = Array.isArray(value);
-    if (isArray !== dim < shape.length || (isArray && value.length !== shape[dim])) {
-      throw new MonosemError(
-        'ERR_SHAPE',
-        `expected nested arrays of one shape, [${shape}] by their first elements; an element at depth ${dim} differs`,
-      );
-    }
-    if (isArray) for (const item of value) walk(item, dim + 1);
-    else values[offset++] = Number(value);
-  };
-  walk(nested, 0);
-  return { values, shape };
-}
-
-/** [start, end) of one index on a dimension, negatives from the end, cuts clamped as in Python. */
-export function range(at: Index, length: number, dim: number): [number, number] {
-  if (at === null) return [0, length];
-  if (typeof at === 'number') {
-    const start = at < 0 ? at + length : at;
-    if (!Number.isInteger(at) || start < 0 || start >= length) {
-      throw new MonosemError(
-        'ERR_SHAPE',
-        `index ${at} is out of range for dimension ${dim} of length ${length}`,
-      );
-    }
-    return [start, start + 1];
-  }
-  const clamp = (value: number) =>
-    Math.min(Math.max(value < 0 ? value + length : value, 0), length);
-  const start = clamp(at[0] ?? 0);
-  return [start, Math.max(start, clamp(at[1] ?? length))];
 }

@@ -1,7 +1,8 @@
 import { MonosemError } from '../error.js';
 import { type NativeTensor, native } from '../native.js';
 import { FeatureActs } from '../sae/feature_acts.js';
-import { Tensor, unscoped } from '../tensor.js';
+import { unscoped } from '../scope.js';
+import { Tensor } from '../tensor.js';
 import type { Activation, HookPoint } from './types.js';
 
 /** One thing that happens at a point: a splice, a user's hook, a capture, a snapshot for a cache. */

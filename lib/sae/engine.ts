@@ -1,6 +1,7 @@
 import { MonosemError } from '../error.js';
 import { type NativeTensor, Normalize, native } from '../native.js';
-import { scope, Tensor } from '../tensor.js';
+import { scope } from '../scope.js';
+import { Tensor } from '../tensor.js';
 import type {
   Architecture,
   Code,

@@ -1,5 +1,6 @@
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
+import { type Index, range } from '../indexing.js';
 import {
   type Csr,
   type DType,
@@ -8,7 +9,7 @@ import {
   type NativeTensor,
   native,
 } from '../native.js';
-import { type Index, range, Tensor, type TensorLike, toTensor } from '../tensor.js';
+import { Tensor, type TensorLike, toTensor } from '../tensor.js';
 import { type FeatureHit, FeatureRows } from './feature_rows.js';
 
 /** What decode needs to know about the input that was encoded: it travels with the activations, so decode is pure. */

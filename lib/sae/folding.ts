@@ -1,4 +1,5 @@
-import { scope, type Tensor } from '../tensor.js';
+import { scope } from '../scope.js';
+import type { Tensor } from '../tensor.js';
 import type { Weights } from './architectures/architecture.js';
 import { decoderNorms } from './architectures/linear_encoder.js';
 

@@ -3,7 +3,8 @@ import { ActivationCache } from '../../lib/hooks/activation_cache.js';
 import { HookRegistry, type Splice } from '../../lib/hooks/hook_registry.js';
 import type { HookRun } from '../../lib/hooks/hook_run.js';
 import type { HookPoint } from '../../lib/hooks/types.js';
-import { scope, Tensor } from '../../lib/tensor.js';
+import { scope } from '../../lib/scope.js';
+import { Tensor } from '../../lib/tensor.js';
 
 const POINTS = [
   'hook_embed',

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { MonosemError } from '../../lib/error.js';
-import { scope, Tensor, toTensor } from '../../lib/tensor.js';
+import { scope } from '../../lib/scope.js';
+import { Tensor, toTensor } from '../../lib/tensor.js';
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 

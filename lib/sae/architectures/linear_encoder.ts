@@ -1,5 +1,6 @@
 import { type NativePlan, type NativeTensor, native } from '../../native.js';
-import { scope, Tensor } from '../../tensor.js';
+import { scope } from '../../scope.js';
+import { Tensor } from '../../tensor.js';
 import type { Code, EncodeOptions, Encoder, PreActivations, Weights } from './architecture.js';
 
 /**

@@ -1,7 +1,8 @@
 import { throwIfAborted } from '../../abort.js';
 import { MonosemError } from '../../error.js';
 import { native } from '../../native.js';
-import { scope, Tensor } from '../../tensor.js';
+import { scope } from '../../scope.js';
+import { Tensor } from '../../tensor.js';
 import type { Architecture, Code, EncodeOptions, Encoder } from './architecture.js';
 
 /**

@@ -1,6 +1,7 @@
 import { MonosemError } from '../../error.js';
 import { native } from '../../native.js';
-import { scope, Tensor } from '../../tensor.js';
+import { scope } from '../../scope.js';
+import { Tensor } from '../../tensor.js';
 import type { SAEConfig } from '../config.js';
 import type {
   Architecture,
