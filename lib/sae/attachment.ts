@@ -7,6 +7,7 @@ import { firing, SAE_HOOKS, type SaeHook, whyNot } from './sae_hooks.js';
 import { placesOf, runSae } from './splice.js';
 
 export interface AttachmentOptions {
+  readonly hookName: string;
   /** Where its input is taken, and where its result goes: canonical names of the model's points. */
   readonly inputPoint: string;
   readonly point: string;
@@ -21,6 +22,8 @@ export interface AttachmentOptions {
  */
 export class Attachment implements Splice {
   readonly sae: SAE;
+  /** What the SAE's metadata calls its input. */
+  readonly hookName: string;
   readonly point: string;
   readonly inputPoint: string;
   readonly useErrorTerm: boolean;
@@ -29,6 +32,7 @@ export class Attachment implements Splice {
 
   constructor(sae: SAE, options: AttachmentOptions) {
     this.sae = sae;
+    this.hookName = options.hookName;
     this.point = options.point;
     this.inputPoint = options.inputPoint;
     this.useErrorTerm = options.useErrorTerm;
