@@ -8,12 +8,14 @@ export {
 export { ActivationCache } from './hooks/activation_cache.js';
 export type { FwdHook, Hook, HookPoint, SaeActsHook } from './hooks/types.js';
 export type { LoadOptions, Progress } from './hub/options.js';
-export {
-  type CacheOptions,
-  type ForwardOptions,
-  HookedTransformer,
-} from './model/hooked_transformer.js';
+export { HookedTransformer } from './model/hooked_transformer.js';
 export type { Input } from './model/input.js';
+export type {
+  CacheOptions,
+  ForwardOptions,
+  GenerateOptions,
+  SaesOptions,
+} from './model/options.js';
 export type { Tokens } from './model/tokens.js';
 export type { LoaderName, RegistryEntry } from './registry/data.js';
 export { registry } from './registry/registry.js';

@@ -105,12 +105,14 @@ async function projectCopies(
   const shared = run.hooks.listens(points.attnIn)
     ? await run.hooks.fire(points.attnIn, copies(residual, cfg.nHeads))
     : undefined;
-  const part = async (which: QkvPart, point: string): Promise<Tensor> => {
+  const inputOf = (which: QkvPart, point: string) => {
     const heads = which === 'q' ? cfg.nHeads : cfg.nKeyValueHeads;
-    const input = await tap(run, point, shared?.clone() ?? copies(residual, heads));
-    if (shared !== undefined) frame.own(input);
-    const x = await norm(run, frame, input, ln1, ln1Points(points));
-    const [batch, length] = x.shape as [number, number];
+    return tap(run, point, frame.own(shared?.clone() ?? copies(residual, heads)));
+  };
+  const part = async (which: QkvPart, input: Tensor): Promise<Tensor> => {
+    const normalized = await norm(run, frame, input, ln1, ln1Points(points));
+    const x = await tap(run, points.ln1Out, normalized);
+    const [batch, length, heads] = x.shape as [number, number, number];
     const rows = frame.own(x.reshape([batch * length, heads, cfg.dModel]));
     const W = frame.own(headWeights(weights, which, cfg));
     const product = frame.own(frame.own(rows.transpose(0, 1)).matmul(W));
@@ -119,11 +121,10 @@ async function projectCopies(
     if (bias !== undefined) out.addInPlace(frame.own(bias));
     return frame.own(out.reshape([batch, length, heads, cfg.dHead]));
   };
-  return {
-    q: await part('q', points.qInput),
-    k: await part('k', points.kInput),
-    v: await part('v', points.vInput),
-  };
+  const q = await inputOf('q', points.qInput);
+  const k = await inputOf('k', points.kInput);
+  const v = await inputOf('v', points.vInput);
+  return { q: await part('q', q), k: await part('k', k), v: await part('v', v) };
 }
 
 /** Norms of queries and keys, rotation, and what the key-value cache holds before the new keys. */

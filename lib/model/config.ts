@@ -1,5 +1,6 @@
 import type { DType } from '../native.js';
 import type { Activation, NormOptions } from '../ops.js';
+import type { Processing } from './processing.js';
 import type { RotaryConfig } from './rotary.js';
 
 /** What differs between the blocks of one model. */
@@ -59,11 +60,7 @@ export interface ModelConfig {
   /** Whether text gets a BOS token unless told otherwise (TransformerLens: no for Qwen). */
   readonly defaultPrependBos: boolean;
   /** How the weights were changed at loading. */
-  readonly processing: {
-    readonly foldLn: boolean;
-    readonly centerWritingWeights: boolean;
-    readonly centerUnembed: boolean;
-  };
+  readonly processing: Processing;
 }
 
 /** A mixture of experts in place of each MLP. */

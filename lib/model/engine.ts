@@ -13,6 +13,7 @@ import { nextTokenLoss } from './loss.js';
 import { RotaryTables } from './rotary.js';
 import type { ModelCore, Place, Run } from './run.js';
 import { placeTokens, type Tokens } from './tokens.js';
+import { tensorsOf } from './weights.js';
 
 /** What a run gives back; null: nothing, and it ends after the last layer that a hook looks at. */
 export type ReturnType = 'logits' | 'loss' | null;
@@ -201,7 +202,7 @@ export class ModelEngine {
   dispose(): void {
     this.#disposed = true;
     this.#rotary.dispose();
-    this.model.dispose();
+    for (const tensor of tensorsOf(this.model.weights)) tensor.dispose();
   }
 }
 

@@ -1,9 +1,10 @@
+import { throwIfAborted } from '../abort.js';
 import * as ops from '../ops.js';
 import type { Tensor } from '../tensor.js';
 import { attention } from './attention.js';
 import { Frame } from './frame.js';
 import { mlp } from './mlp.js';
-import { norm, type Run, tap, throwIfAborted } from './run.js';
+import { norm, type Run, tap } from './run.js';
 
 /** One block: [b, p, d_model] in and out. Everything but the result is freed when it returns. */
 export async function block(run: Run, index: number, input: Tensor, outer: Frame): Promise<Tensor> {

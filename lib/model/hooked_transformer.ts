@@ -1,34 +1,20 @@
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import { ActivationCache } from '../hooks/activation_cache.js';
-import type { FwdHook, Hook, HookHandle, HookPoint, NamesFilter } from '../hooks/types.js';
+import type { Splice } from '../hooks/hook_registry.js';
+import type { FwdHook, Hook, HookHandle, HookPoint } from '../hooks/types.js';
 import type { LoadOptions } from '../hub/options.js';
 import { Tensor } from '../tensor.js';
 import type { ModelConfig } from './config.js';
 import { ModelEngine, type RunRequest } from './engine.js';
+import { appendSteps, generateSteps, TextStream } from './generate.js';
 import type { NamingStyle } from './hook_points.js';
 import { type Input, InputReader, isTokenTensor, tokensOfTensor } from './input.js';
 import { type LoadedModel, loadModel } from './load.js';
+import type { CacheOptions, ForwardOptions, GenerateOptions, SaesOptions } from './options.js';
+import type { ProcessingOptions } from './processing.js';
 import type { ModelTokenizer } from './tokenizer.js';
 import type { Tokens } from './tokens.js';
-
-export interface ForwardOptions {
-  /** Whether text gets a BOS token; the model's default when absent. Ids are used as they are. */
-  prependBos?: boolean;
-  /** "loss": mean cross-entropy in nats; null: no result, for the hooks alone. */
-  returnType?: 'logits' | 'loss' | null;
-  /** Blocks from this one on; the input is the residual that enters it. */
-  startAtLayer?: number;
-  /** Blocks before this one; the result is the residual that would enter it. Negatives count from the end. */
-  stopAtLayer?: number;
-  /** The tokens a residual comes from: their mask counts, and a loss needs them. */
-  tokens?: Tokens;
-  signal?: AbortSignal;
-}
-
-export interface CacheOptions extends ForwardOptions {
-  namesFilter?: NamesFilter;
-}
 
 /**
  * A language model whose every intermediate can be read and replaced, under TransformerLens' names, with
@@ -43,6 +29,18 @@ export class HookedTransformer implements AsyncDisposable {
   constructor(model: LoadedModel, style: NamingStyle = 'transformer_lens') {
     this.engine = new ModelEngine(model, style);
     this.#input = new InputReader(model.cfg, model.tokenizer);
+  }
+
+  /**
+   * Weights as TransformerLens processes them by default: norms folded, writing weights and unembedding
+   * centred. Predictions are the same; activations are not those SAEs were trained on.
+   */
+  static async fromPretrained(
+    name: string,
+    options: LoadOptions & ProcessingOptions = {},
+  ): Promise<HookedTransformer> {
+    const processing = { foldLn: true, centerWritingWeights: true, centerUnembed: true };
+    return new this(await loadModel(name, { ...processing, ...options }));
   }
 
   /**
@@ -167,6 +165,72 @@ export class HookedTransformer implements AsyncDisposable {
   /** Hugging Face module paths ("model.layers.12", "layers.12", "transformer.h.5") name the same points. */
   registerForwardHook(modulePath: string, hook: Hook<Tensor>): HookHandle {
     return this.addHook(modulePath, hook);
+  }
+
+  /**
+   * Continues a prompt by `maxNewTokens` (10): the whole text without special tokens, and all tokens.
+   * Rows of a batch are padded on the left; their texts are joined by newlines. Hooks and attached
+   * SAEs see every token once.
+   */
+  async generate(
+    input: Input,
+    options: GenerateOptions = {},
+  ): Promise<{ text: string; tokens: Tokens }> {
+    const { prompt, steps } = this.#generation(input, options);
+    const made: Int32Array[] = [];
+    for await (const step of steps) made.push(step);
+    const tokens = appendSteps(prompt, made);
+    return { tokens, text: this.engine.model.tokenizer ? this.#plainText(tokens) : '' };
+  }
+
+  /** The same for one prompt, token by token. `text` is what a token completes, '' inside a character. */
+  async *generateStream(
+    input: Input,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<{ readonly token: number; readonly text: string }> {
+    const { prompt, steps } = this.#generation(input, options);
+    if (prompt.shape[0] !== 1) {
+      throw new MonosemError(
+        'ERR_INVALID_ARGUMENT',
+        `generateStream continues one prompt, got ${prompt.shape[0]}; use generate for a batch`,
+      );
+    }
+    const { tokenizer } = this.engine.model;
+    const text = tokenizer && new TextStream(tokenizer, prompt.ids.subarray(-8));
+    for await (const [token] of steps as AsyncIterable<[number]>) {
+      yield { token, text: text?.push(token) ?? '' };
+    }
+  }
+
+  #generation(input: Input, options: GenerateOptions) {
+    this.engine.alive();
+    const { prependBos, saes, useErrorTerm, excludeSpecialTokens, ...rest } = options;
+    const prompt = this.#input.tokens(input, { prependBos, side: 'left' });
+    const splices = saes && this.splicesOf({ ...options, saes });
+    const { cfg, tokenizer } = this.engine.model;
+    const own = tokenizer?.eosTokenId;
+    const stops = [...new Set([...cfg.eosTokenIds, ...(own === undefined ? [] : [own])])];
+    return { prompt, steps: generateSteps(this.engine, prompt, stops, { ...rest, splices }) };
+  }
+
+  #plainText(tokens: Tokens): string {
+    const [batch, length] = tokens.shape;
+    const rows = Array.from({ length: batch }, (_, row) => {
+      const at = row * length;
+      const ids = tokens.ids
+        .subarray(at, at + length)
+        .filter((_id, i) => tokens.mask === undefined || tokens.mask[at + i] === 1);
+      return this.tokenizer.decode(ids, { skipSpecialTokens: true });
+    });
+    return rows.join('\n');
+  }
+
+  /** @internal The places SAEs of one run take; a model without SAEs has none. */
+  protected splicesOf(_options: SaesOptions): readonly Splice[] {
+    throw new MonosemError(
+      'ERR_UNSUPPORTED',
+      'this model takes no SAEs; load it with HookedSAETransformer.fromPretrainedNoProcessing',
+    );
   }
 
   /** @internal What every run goes through. */

@@ -5,9 +5,10 @@ import type { ModelConfig } from './config.js';
 import type { ModuleNames } from './families/family.js';
 import { readModelConfig } from './families/index.js';
 import { modelFolder, readConfig, readOptional } from './folder.js';
+import { type ProcessingOptions, processWeights } from './processing.js';
 import { ModelTokenizer } from './tokenizer.js';
 import { WeightFiles } from './weight_files.js';
-import { disposeWeights, type ModelWeights } from './weights.js';
+import { aliasWeights, type ModelWeights, tensorsOf } from './weights.js';
 
 /** A model read from disk, before anything is asked of it. */
 export interface LoadedModel {
@@ -16,12 +17,13 @@ export interface LoadedModel {
   readonly modules: ModuleNames;
   readonly weights: ModelWeights;
   readonly tokenizer: ModelTokenizer | undefined;
-  /** Frees the weights. */
-  readonly dispose: () => void;
 }
 
 /** config.json, tokenizer and weights of a folder, a Hugging Face id, or a short name. */
-export async function loadModel(name: string, options: LoadOptions): Promise<LoadedModel> {
+export async function loadModel(
+  name: string,
+  options: LoadOptions & Readonly<Record<string, unknown>>,
+): Promise<LoadedModel> {
   const dtype = options.dtype ?? 'float32';
   if (!['float32', 'float16', 'bfloat16'].includes(dtype)) {
     throw new MonosemError(
@@ -39,22 +41,19 @@ export async function loadModel(name: string, options: LoadOptions): Promise<Loa
   const isTiedHead = (tensor: string) =>
     cfg.tiedEmbeddings && /(^|\.)lm_head\.weight$/.test(tensor);
   const isWanted = (tensor: string) => !family.ignores.test(tensor) && !isTiedHead(tensor);
-  const files = await WeightFiles.open(folder.path, dtype, device, isWanted);
-  try {
-    const weights = family.weights(files, cfg);
-    return {
-      cfg,
-      device,
-      modules: family.modules,
-      weights,
-      tokenizer,
-      dispose: () => {
-        disposeWeights(weights);
-        files.dispose();
-      },
-    };
-  } catch (error) {
-    files.dispose();
-    throw error;
-  }
+  using files = await WeightFiles.open(folder.path, dtype, device, isWanted);
+  const views = family.weights(files, cfg);
+  const { weights, done } = processWeights(aliasWeights(views), cfg, readProcessing(options));
+  for (const view of tensorsOf(views)) view.dispose();
+  return { cfg: { ...cfg, processing: done }, device, modules: family.modules, weights, tokenizer };
+}
+
+/** Options may come from an SAE's metadata (`model_from_pretrained_kwargs`), in Python's spelling. */
+function readProcessing(options: Readonly<Record<string, unknown>>): ProcessingOptions {
+  const asked = (name: string, python: string) => (options[name] ?? options[python]) === true;
+  return {
+    foldLn: asked('foldLn', 'fold_ln'),
+    centerWritingWeights: asked('centerWritingWeights', 'center_writing_weights'),
+    centerUnembed: asked('centerUnembed', 'center_unembed'),
+  };
 }

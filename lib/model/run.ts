@@ -1,4 +1,3 @@
-import { MonosemError } from '../error.js';
 import type { HookRun } from '../hooks/hook_run.js';
 import type { NormOptions } from '../ops.js';
 import * as ops from '../ops.js';
@@ -44,14 +43,6 @@ export function tap(run: Run, name: string, value: Tensor): Tensor | Promise<Ten
   return run.hooks.listens(name) ? run.hooks.fire(name, value) : value;
 }
 
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) {
-    throw new MonosemError('ERR_ABORTED', 'the run was aborted by its signal', {
-      cause: signal.reason,
-    });
-  }
-}
-
 /** A norm with its two hook points; they cost nothing when nobody listens. */
 export async function norm(
   run: Run,
@@ -68,14 +59,13 @@ export async function norm(
   frame.own(parts.out);
   const scale = frame.own(parts.scale);
   let normalized = frame.own(parts.normalized);
-  if (hooks.listens(points.scale)) {
-    // An edited scale divides in place of the true one; the ratio is exactly 1 where none was.
-    const before = frame.own(scale.clone());
-    const after = await hooks.fire(points.scale, scale);
-    const ratio = frame.own(before.div(after));
-    normalized = frame.own(normalized.mul(ratio));
-  }
+  if (hooks.edits(points.scale)) {
+    // What a hook makes of the scale divides in place of the true one.
+    const centred = frame.own(normalized.mul(scale));
+    normalized = frame.own(centred.div(await hooks.fire(points.scale, scale)));
+  } else await tap(run, points.scale, scale);
   const flowing = await tap(run, points.normalized, normalized);
+  if (!hooks.edits(points.scale) && !hooks.edits(points.normalized)) return parts.out;
   return frame.own(affine(flowing, weights, cfg.norm, x.dtype));
 }
 

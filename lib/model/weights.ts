@@ -1,4 +1,5 @@
 import { MonosemError } from '../error.js';
+import { alias } from '../ops.js';
 import { Tensor } from '../tensor.js';
 import type { ModelConfig } from './config.js';
 
@@ -137,10 +138,21 @@ export function checkShape(
   }
 }
 
-/** Frees every tensor of a model's weights, views included; a tensor shared is freed once for all. */
-export function disposeWeights(weights: object): void {
+/** Every tensor of a model's weights. */
+export function* tensorsOf(weights: object): Generator<Tensor> {
   for (const value of Object.values(weights)) {
-    if (value instanceof Tensor) value.dispose();
-    else if (value !== null && typeof value === 'object') disposeWeights(value);
+    if (value instanceof Tensor) yield value;
+    else if (value !== null && typeof value === 'object') yield* tensorsOf(value);
   }
+}
+
+/** The same weights behind handles of their own: they live on when the originals are disposed. */
+export function aliasWeights<T extends object>(weights: T): T {
+  const copy = (value: unknown): unknown => {
+    if (value instanceof Tensor) return alias(value);
+    if (Array.isArray(value)) return value.map(copy);
+    if (value === null || typeof value !== 'object') return value;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copy(item)]));
+  };
+  return copy(weights) as T;
 }
