@@ -121,7 +121,7 @@ export async function fetchDecoderRow(
   }
   const row = await decoderRow(sources, feature);
   const scaled = cfg.normalizeActivations === 'expected_average_only_in';
-  const factor = scaled ? (resolved.normScalingFactor ?? 1) : 1;
+  const factor = Math.fround(scaled ? (resolved.normScalingFactor ?? 1) : 1);
   const folded = row.map((value) => value / factor);
   if (!options.foldWDecNorm) return folded;
   const norm = Math.max(Math.hypot(...folded), 1e-8);
@@ -161,9 +161,8 @@ function hubLocation(resolved: ResolvedSae, options: SaeFileOptions, device: Dev
   const overrides = {
     ...configOverrides,
     ...(isRegistered && { neuronpedia_id: neuronpediaId ?? null }),
-    dtype: 'float32',
     ...options.cfgOverrides,
-    ...(options.dtype === undefined ? {} : { dtype: options.dtype }),
+    dtype: options.dtype ?? 'float32',
     device,
   };
   return { repoId, folder: path, files: new Snapshot(repoId, options), overrides };
