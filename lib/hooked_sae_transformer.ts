@@ -4,31 +4,16 @@ import type { FwdHook } from './hooks/types.js';
 import { unknownHook } from './hooks/unknown.js';
 import type { LoadOptions } from './hub/options.js';
 import type { RunRequest } from './model/engine.js';
-import {
-  type CacheOptions,
-  type ForwardOptions,
-  HookedTransformer,
-} from './model/hooked_transformer.js';
+import { HookedTransformer } from './model/hooked_transformer.js';
 import type { Input } from './model/input.js';
+import { loadModel } from './model/load.js';
+import type { AttachOptions, CacheOptions, ForwardOptions, SaesOptions } from './model/options.js';
+import { PROCESSED } from './model/processing.js';
 import type { Tokens } from './model/tokens.js';
 import { Attachment } from './sae/attachment.js';
 import { checkFit } from './sae/fit.js';
 import type { SAE } from './sae/sae.js';
 import type { Tensor } from './tensor.js';
-
-export interface AttachOptions {
-  /** Whether what the SAE misses is added back; the SAE's own setting when absent. */
-  useErrorTerm?: boolean;
-  /** Special tokens of the tokenizer (BOS, EOS, padding), or these ids, keep their activations. */
-  excludeSpecialTokens?: boolean | readonly number[];
-}
-
-/** SAEs of one run. */
-export interface SaesOptions extends AttachOptions {
-  saes: SAE | readonly SAE[];
-  /** false leaves them attached. */
-  resetSaesEnd?: boolean;
-}
 
 /**
  * A HookedTransformer with SAEs in its forward: an SAE replaces the activation at its hook point by its
@@ -46,7 +31,14 @@ export class HookedSAETransformer extends HookedTransformer {
     name: string,
     options: LoadOptions & Record<string, unknown> = {},
   ): Promise<HookedSAETransformer> {
-    return (await super.fromPretrainedNoProcessing(name, options)) as HookedSAETransformer;
+    return new this(await loadModel(name, options));
+  }
+
+  static override async fromPretrained(
+    name: string,
+    options: LoadOptions & Record<string, unknown> = {},
+  ): Promise<HookedSAETransformer> {
+    return new this(await loadModel(name, { ...PROCESSED, ...options }));
   }
 
   /** The attached SAEs by the hook names their metadata gives for their input. */
@@ -127,20 +119,27 @@ export class HookedSAETransformer extends HookedTransformer {
     input: Input | Tensor,
     options: ForwardOptions & RunRequest & Partial<SaesOptions>,
   ): Promise<{ result: Tensor; tokens: Tokens | undefined }> {
+    const { saes: _, ...rest } = options;
+    return super.run(input, { ...rest, ...this.prepareSaes(options) });
+  }
+
+  /** @internal */
+  protected override prepareSaes(
+    options: Partial<SaesOptions> & { prependBos?: boolean },
+  ): Pick<RunRequest, 'splices'> & { prependBos?: boolean } {
     this.engine.alive();
-    const { saes = [], useErrorTerm, excludeSpecialTokens, resetSaesEnd = true, ...rest } = options;
+    const { saes = [], useErrorTerm, excludeSpecialTokens, resetSaesEnd = true } = options;
     const attach = {
       ...(useErrorTerm !== undefined && { useErrorTerm }),
       ...(excludeSpecialTokens !== undefined && { excludeSpecialTokens }),
     };
     const own = listOf(saes).map((sae) => this.#attachment(sae, attach));
     if (!resetSaesEnd) for (const one of own) this.engine.hooks.attach(one);
-    const prependBos = rest.prependBos ?? this.#prependBos(own);
-    return super.run(input, {
-      ...rest,
+    const prependBos = options.prependBos ?? this.#prependBos(own);
+    return {
       ...(prependBos !== undefined && { prependBos }),
       splices: resetSaesEnd ? own : [],
-    });
+    };
   }
 
   #attachments(): Attachment[] {

@@ -1,16 +1,13 @@
 export { type Device, type DeviceInfo, devices } from './device.js';
 export { type ErrorCode, MonosemError } from './error.js';
-export {
-  type AttachOptions,
-  HookedSAETransformer,
-  type SaesOptions,
-} from './hooked_sae_transformer.js';
+export { HookedSAETransformer } from './hooked_sae_transformer.js';
 export { ActivationCache } from './hooks/activation_cache.js';
 export type { FwdHook, Hook, HookPoint, SaeActsHook } from './hooks/types.js';
 export type { LoadOptions, Progress } from './hub/options.js';
 export { HookedTransformer } from './model/hooked_transformer.js';
 export type { Input } from './model/input.js';
 export type {
+  AttachOptions,
   CacheOptions,
   ForwardOptions,
   GenerateOptions,

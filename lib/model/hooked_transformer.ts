@@ -1,7 +1,6 @@
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import { ActivationCache } from '../hooks/activation_cache.js';
-import type { Splice } from '../hooks/hook_registry.js';
 import type { FwdHook, Hook, HookHandle, HookPoint } from '../hooks/types.js';
 import type { LoadOptions } from '../hub/options.js';
 import { Tensor } from '../tensor.js';
@@ -12,7 +11,7 @@ import type { NamingStyle } from './hook_points.js';
 import { type Input, InputReader, isTokenTensor, tokensOfTensor } from './input.js';
 import { type LoadedModel, loadModel } from './load.js';
 import type { CacheOptions, ForwardOptions, GenerateOptions, SaesOptions } from './options.js';
-import type { ProcessingOptions } from './processing.js';
+import { PROCESSED, type ProcessingOptions } from './processing.js';
 import type { ModelTokenizer } from './tokenizer.js';
 import type { Tokens } from './tokens.js';
 
@@ -39,8 +38,7 @@ export class HookedTransformer implements AsyncDisposable {
     name: string,
     options: LoadOptions & ProcessingOptions = {},
   ): Promise<HookedTransformer> {
-    const processing = { foldLn: true, centerWritingWeights: true, centerUnembed: true };
-    return new this(await loadModel(name, { ...processing, ...options }));
+    return new this(await loadModel(name, { ...PROCESSED, ...options }));
   }
 
   /**
@@ -204,13 +202,12 @@ export class HookedTransformer implements AsyncDisposable {
 
   #generation(input: Input, options: GenerateOptions) {
     this.engine.alive();
-    const { prependBos, saes, useErrorTerm, excludeSpecialTokens, ...rest } = options;
+    const { splices, prependBos } = this.prepareSaes(options);
     const prompt = this.#input.tokens(input, { prependBos, side: 'left' });
-    const splices = saes && this.splicesOf({ ...options, saes });
     const { cfg, tokenizer } = this.engine.model;
     const own = tokenizer?.eosTokenId;
     const stops = [...new Set([...cfg.eosTokenIds, ...(own === undefined ? [] : [own])])];
-    return { prompt, steps: generateSteps(this.engine, prompt, stops, { ...rest, splices }) };
+    return { prompt, steps: generateSteps(this.engine, prompt, stops, { ...options, splices }) };
   }
 
   #plainText(tokens: Tokens): string {
@@ -225,8 +222,13 @@ export class HookedTransformer implements AsyncDisposable {
     return rows.join('\n');
   }
 
-  /** @internal The places SAEs of one run take; a model without SAEs has none. */
-  protected splicesOf(_options: SaesOptions): readonly Splice[] {
+  /** @internal What the SAEs of one run come to; a model without SAEs refuses them. */
+  protected prepareSaes(
+    options: Partial<SaesOptions> & { prependBos?: boolean },
+  ): Pick<RunRequest, 'splices'> & { prependBos?: boolean } {
+    if (options.saes === undefined) {
+      return options.prependBos === undefined ? {} : { prependBos: options.prependBos };
+    }
     throw new MonosemError(
       'ERR_UNSUPPORTED',
       'this model takes no SAEs; load it with HookedSAETransformer.fromPretrainedNoProcessing',

@@ -22,14 +22,17 @@ export interface CacheOptions extends ForwardOptions {
   namesFilter?: NamesFilter;
 }
 
-/** SAEs that stand in a model for one run. */
-export interface SaesOptions {
-  saes: SAE | readonly SAE[];
-  /** Adds back what the SAE does not explain; each SAE's own setting when absent. */
+export interface AttachOptions {
+  /** Whether what the SAE misses is added back; the SAE's own setting when absent. */
   useErrorTerm?: boolean;
-  /** Tokens that keep their activation: true for the tokenizer's special ones, or ids. */
+  /** Special tokens of the tokenizer (BOS, EOS, padding), or these ids, keep their activations. */
   excludeSpecialTokens?: boolean | readonly number[];
-  /** Whether they are taken off again; they are by default. */
+}
+
+/** SAEs of one run. */
+export interface SaesOptions extends AttachOptions {
+  saes: SAE | readonly SAE[];
+  /** false leaves them attached. */
   resetSaesEnd?: boolean;
 }
 

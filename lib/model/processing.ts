@@ -20,6 +20,13 @@ export interface ProcessingOptions {
   centerUnembed?: boolean;
 }
 
+/** TransformerLens' defaults of `from_pretrained`. */
+export const PROCESSED: Processing = {
+  foldLn: true,
+  centerWritingWeights: true,
+  centerUnembed: true,
+};
+
 /** What was done: an option that does not apply to the model is false. */
 export type Processing = Readonly<Required<ProcessingOptions>>;
 

@@ -4,6 +4,7 @@ import { HookedTransformer } from '../../lib/model/hooked_transformer.js';
 import { KeyValueCache } from '../../lib/model/key_value_cache.js';
 import { loadModel } from '../../lib/model/load.js';
 import type { Tokens } from '../../lib/model/tokens.js';
+import type { FeatureActs } from '../../lib/sae/feature_acts.js';
 import { Tensor } from '../../lib/tensor.js';
 import { fixture, numbers, readGolden, relativeError } from '../support/golden.js';
 
@@ -118,7 +119,7 @@ describe.each(families)('%s', (family) => {
     expect(relativeError(await numbers(everything.logits), plain)).toBeLessThan(1e-5);
     expect(everything.cache.keys()).toEqual(model.hookNames);
     const edits = await model.runWithHooks(full, {
-      fwdHooks: [[(name) => !name.includes('tokens'), (act) => (act as Tensor).clone()]],
+      fwdHooks: [[(name) => !name.includes('tokens'), (act: Tensor | FeatureActs) => act.clone()]],
     });
     expect(relativeError(await numbers(edits), plain)).toBeLessThan(1e-5);
   });
