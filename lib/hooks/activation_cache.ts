@@ -71,7 +71,9 @@ export class ActivationCache implements Disposable, Iterable<[string, Tensor | F
     this.dispose();
   }
 
+  /** A full name of any spelling ("lm_head") stays; the rest are short forms. */
   #fullName(name: string, layer?: number, layerType?: string): string {
+    if (layer === undefined && layerType === undefined && this.#lookUp(name)) return name;
     const block = layer !== undefined && layer < 0 ? layer + this.#layers : layer;
     return actName(name, block, layerType);
   }

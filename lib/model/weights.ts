@@ -90,25 +90,24 @@ export function splitFused(
   product: Tensor,
   qkv: QkvWeights,
   which: QkvPart,
-  cfg: ModelConfig,
+  { nHeads, dHead }: ModelConfig,
 ): Tensor {
   const lead = product.shape.slice(0, -1);
   const keep = lead.map(() => null);
-  const { nHeads, dHead } = cfg;
-  if (qkv.layout === 'qkv,head') {
-    return product.reshape([...lead, 3, nHeads, dHead]).slice(...keep, part[which]);
-  }
-  return product.reshape([...lead, nHeads, 3, dHead]).slice(...keep, null, part[which]);
+  const isByPart = qkv.layout === 'qkv,head';
+  const inner = isByPart ? [3, nHeads, dHead] : [nHeads, 3, dHead];
+  using split = product.reshape([...lead, ...inner]);
+  return split.slice(...keep, ...(isByPart ? [] : [null]), part[which]);
 }
 
 /** TransformerLens' W_Q, W_K, W_V: [heads, d_model, d_head], a view. */
 export function headWeights(attn: AttentionWeights, which: QkvPart, cfg: ModelConfig): Tensor {
   const { qkv } = attn;
-  if (qkv.layout !== 'separate') {
-    return splitFused(qkv.fused.W, qkv, which, cfg).transpose(0, 1);
-  }
-  const W = qkv[which].W;
-  return W.reshape([cfg.dModel, -1, cfg.dHead]).transpose(0, 1);
+  using byHead =
+    qkv.layout === 'separate'
+      ? qkv[which].W.reshape([cfg.dModel, -1, cfg.dHead])
+      : splitFused(qkv.fused.W, qkv, which, cfg);
+  return byHead.transpose(0, 1);
 }
 
 /** TransformerLens' b_Q, b_K, b_V: [heads, d_head], a view; undefined when the model has none. */
@@ -118,10 +117,8 @@ export function headBias(
   cfg: ModelConfig,
 ): Tensor | undefined {
   const { qkv } = attn;
-  if (qkv.layout !== 'separate') {
-    return qkv.fused.b && splitFused(qkv.fused.b, qkv, which, cfg);
-  }
-  return qkv[which].b?.reshape([-1, cfg.dHead]);
+  if (qkv.layout === 'separate') return qkv[which].b?.reshape([-1, cfg.dHead]);
+  return qkv.fused.b && splitFused(qkv.fused.b, qkv, which, cfg);
 }
 
 /** ERR_FORMAT unless a weight has the shape its configuration asks for. */
