@@ -5,8 +5,11 @@ import { type Command, UsageError } from './command.js';
 
 /** Imported inside `main`, so that an addon that cannot be loaded ends in a sentence too. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: () => import('./demo.js'),
+  features: () => import('./features.js'),
+  steer: () => import('./steer.js'),
+  info: () => import('./info.js'),
   devices: () => import('./devices.js'),
-  saes: () => import('./saes.js'),
 };
 
 async function help(): Promise<string> {
