@@ -50,14 +50,15 @@ monosem_dtype natural_dtype(ElementType type) {
 }
 
 Napi::Value open_js(const Napi::CallbackInfo& info) {
-  const std::string path = string(info[0]), kind = string(info[1]);
+  const std::string kind = string(info[1]);
+  auto mapped = io::MappedFile::open(string(info[0]));
   FilePointer file;
   if (kind == "safetensors") {
-    file = io::open_safetensors(path);
+    file = io::open_safetensors(std::move(mapped));
   } else if (kind == "npz") {
-    file = io::open_npz(path);
+    file = io::open_npz(std::move(mapped));
   } else if (kind == "torch") {
-    file = io::open_torch(path);
+    file = io::open_torch(std::move(mapped));
   } else {
     throw Error(kInvalidArgument, "expected safetensors, npz or torch, got " + kind);
   }

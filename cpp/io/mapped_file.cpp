@@ -49,13 +49,30 @@ MappedFile::MappedFile(std::string path, int descriptor, std::size_t size)
   data_ = static_cast<std::byte*>(data);
 }
 
+MappedFile::MappedFile(std::string name, std::span<const std::byte> bytes)
+    : path_(std::move(name)),
+      descriptor_(-1),
+      size_(bytes.size()),
+      memory_(bytes.begin(), bytes.end()),
+      data_(memory_.data()) {}
+
+std::shared_ptr<const MappedFile> MappedFile::of_bytes(const std::string& name,
+                                                       std::span<const std::byte> bytes) {
+  return std::shared_ptr<const MappedFile>(new MappedFile(name, bytes));
+}
+
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (descriptor_ < 0) return;
+  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
   ::close(descriptor_);
 }
 
 std::shared_ptr<std::byte> MappedFile::private_view(uint64_t offset, uint64_t size) const {
   if (size == 0) return std::make_shared<std::byte>();
+  if (descriptor_ < 0) {
+    auto copy = std::make_shared<std::vector<std::byte>>(data_ + offset, data_ + offset + size);
+    return {copy, copy->data()};
+  }
   uint64_t before = offset % page_size();
   std::size_t length = before + size;
   void* data = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE,
@@ -69,9 +86,10 @@ std::shared_ptr<std::byte> MappedFile::private_view(uint64_t offset, uint64_t si
 }
 
 void MappedFile::forget(uint64_t offset, uint64_t size) const {
+  if (descriptor_ < 0) return;
   uint64_t first = (offset + page_size() - 1) / page_size() * page_size();
   uint64_t last = std::min<uint64_t>(offset + size, size_) / page_size() * page_size();
-  if (first < last) madvise(data_ + first, last - first, MADV_DONTNEED);
+  if (first < last) madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
 }
 
 }  // namespace monosem::io

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace monosem::io {
 
@@ -18,6 +19,9 @@ class MappedFile {
  public:
   /// Throws ERR_NOT_FOUND when there is no such file, ERR_FORMAT when it is a folder or a device.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
+  /// The same over bytes that are in memory already, `name` standing for the path in messages.
+  static std::shared_ptr<const MappedFile> of_bytes(const std::string& name,
+                                                    std::span<const std::byte> bytes);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -34,10 +38,12 @@ class MappedFile {
 
  private:
   MappedFile(std::string path, int descriptor, std::size_t size);
+  MappedFile(std::string name, std::span<const std::byte> bytes);
   std::string path_;
-  int descriptor_;
+  int descriptor_;  // -1 over memory
   std::size_t size_;
-  std::byte* data_ = nullptr;  // null for an empty file, which cannot be mapped
+  std::vector<std::byte> memory_;
+  const std::byte* data_ = nullptr;  // null for an empty file, which cannot be mapped
 };
 
 }  // namespace monosem::io

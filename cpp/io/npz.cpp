@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "io/inflate.h"
@@ -220,10 +221,10 @@ StoredTensor read_array(const MappedFile& file, const ZipMember& member, std::st
 
 }  // namespace
 
-std::shared_ptr<const TensorFile> open_npz(const std::string& path) {
+std::shared_ptr<const TensorFile> open_npz(FilePointer file) {
   constexpr std::string_view suffix = ".npy";
   auto out = std::make_shared<TensorFile>();
-  out->file = MappedFile::open(path);
+  out->file = std::move(file);
   for (const ZipMember& member : read_zip_directory(*out->file)) {
     if (!member.name.ends_with(suffix)) continue;
     std::string name = member.name.substr(0, member.name.size() - suffix.size());

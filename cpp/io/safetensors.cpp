@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 #include <unordered_set>
+#include <utility>
 
 #include "core/error.h"
 #include "io/json_reader.h"
@@ -146,9 +147,10 @@ void check_cover(const TensorFile& file, uint64_t data_size) {
 
 }  // namespace
 
-std::shared_ptr<const TensorFile> open_safetensors(const std::string& path) {
+std::shared_ptr<const TensorFile> open_safetensors(FilePointer file) {
   auto out = std::make_shared<TensorFile>();
-  out->file = MappedFile::open(path);
+  out->file = std::move(file);
+  const std::string& path = out->file->path();
   std::span<const std::byte> bytes = out->file->bytes();
   if (bytes.size() < 8) {
     throw Error(kFormat, path + " is " + std::to_string(bytes.size()) +

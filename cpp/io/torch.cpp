@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "core/error.h"
 #include "io/open.h"
@@ -235,9 +236,10 @@ class Checkpoint {
 
 }  // namespace
 
-std::shared_ptr<const TensorFile> open_torch(const std::string& path) {
+std::shared_ptr<const TensorFile> open_torch(FilePointer file) {
   auto out = std::make_shared<TensorFile>();
-  out->file = MappedFile::open(path);
+  out->file = std::move(file);
+  const std::string& path = out->file->path();
   Records records = find_records(*out->file);
   if (records.pickle.size > kMaximumPickle) {
     throw Error(kUnsupported, path + ": its pickle has " + std::to_string(records.pickle.size) +
@@ -245,7 +247,7 @@ std::shared_ptr<const TensorFile> open_torch(const std::string& path) {
   }
   Pickle pickle =
       parse_pickle(out->file->bytes().subspan(records.pickle.offset, records.pickle.size), path);
-  out->tensors = Checkpoint(out->file->path(), std::move(records), std::move(pickle)).tensors();
+  out->tensors = Checkpoint(path, std::move(records), std::move(pickle)).tensors();
   return out;
 }
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "io/tensor_file.h"
+#include "io/open.h"
 #include "test/check.h"
 
 namespace monosem::test {
@@ -57,7 +57,7 @@ inline std::string code_of(const std::function<void()>& body) {
   return "none";
 }
 
-using Open = std::function<std::shared_ptr<const io::TensorFile>(const std::string&)>;
+using Open = std::function<std::shared_ptr<const io::TensorFile>(io::FilePointer)>;
 
 /// Reads every tensor as float32, as a loader would; returns how many numbers there were.
 inline std::size_t read_everything(const io::TensorFile& file) {
@@ -79,7 +79,8 @@ inline void check_bad_files(const std::string& prefix, const std::string& name, 
     bool must_refuse =
         read_file((entry.path() / "note.json").string()).find("\"must\": \"refuse\"") !=
         std::string::npos;
-    std::string code = code_of([&] { read_everything(*open((entry.path() / name).string())); });
+    std::string code = code_of(
+        [&] { read_everything(*open(io::MappedFile::open((entry.path() / name).string()))); });
     CHECK(code != "none" || !must_refuse, folder << " was accepted");
     CHECK(code != kInternal, folder << ": " << code);
     ++checked;

@@ -38,7 +38,7 @@ std::string with_header(const std::string& header, std::size_t data_bytes) {
 std::string code_of_header(const std::string& header, std::size_t data_bytes) {
   std::string path = scratch_file("header.safetensors");
   write_file(path, with_header(header, data_bytes));
-  return code_of([&] { open_safetensors(path); });
+  return code_of([&] { open_safetensors(MappedFile::open(path)); });
 }
 
 std::vector<float> values(const TensorFile& file, const StoredTensor& tensor) {
@@ -60,7 +60,7 @@ TEST(safetensors_round_trip_keeps_every_byte) {
                      made_of("w", ElementType::kFloat32, {7, 5}, w),
                      made_of("empty", ElementType::kInt64, {0, 4}, std::vector<int64_t>{})},
                     {{"format", "pt"}});
-  auto file = open_safetensors(path);
+  auto file = open_safetensors(MappedFile::open(path));
   CHECK(file->tensors.size() == 3 && file->metadata.size() == 1, file->tensors.size());
   const StoredTensor* stored = file->find("w");
   CHECK(stored != nullptr && stored->shape == (std::vector<int64_t>{7, 5}), "w");
@@ -83,14 +83,16 @@ TEST(safetensors_alias_is_writable_and_leaves_the_file_alone) {
   std::vector<float> w{1, 2, 3, 4};
   std::string path = scratch_file("alias.safetensors");
   write_safetensors(path, {made_of("w", ElementType::kFloat32, {4}, w)});
-  auto file = open_safetensors(path);
+  auto file = open_safetensors(MappedFile::open(path));
   auto first = alias(*file, file->tensors[0]);
   reinterpret_cast<float*>(first.get())[0] = 9;
   auto second = alias(*file, file->tensors[0]);
   file.reset();
   CHECK(reinterpret_cast<float*>(first.get())[0] == 9, "kept after the file is closed");
   CHECK(reinterpret_cast<float*>(second.get())[0] == 1, "others do not see the edit");
-  CHECK(values(*open_safetensors(path), open_safetensors(path)->tensors[0])[0] == 1, "the file");
+  CHECK(values(*open_safetensors(MappedFile::open(path)),
+               open_safetensors(MappedFile::open(path))->tensors[0])[0] == 1,
+        "the file");
 }
 
 TEST(safetensors_writer_refuses_what_cannot_be_read_back) {
@@ -140,7 +142,7 @@ TEST(read_converts_and_gathers_any_strides) {
   for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i % 255) - 127;
   std::string path = scratch_file("gather.safetensors");
   write_safetensors(path, {made_of("w", ElementType::kFloat32, {3, 2100}, w)});
-  auto file = open_safetensors(path);
+  auto file = open_safetensors(MappedFile::open(path));
   StoredTensor turned = file->tensors[0].transposed(0, 1);
   CHECK(!turned.is_contiguous() && !can_alias(turned), "a view");
   std::vector<float> out = values(*file, turned);
@@ -157,6 +159,5 @@ TEST(read_converts_and_gathers_any_strides) {
 }
 
 TEST(bad_safetensors_are_refused) {
-  monosem::test::check_bad_files("st_", "sae_weights.safetensors",
-                                 [](const std::string& path) { return open_safetensors(path); });
+  monosem::test::check_bad_files("st_", "sae_weights.safetensors", open_safetensors);
 }

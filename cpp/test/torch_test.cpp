@@ -68,7 +68,7 @@ TEST(torch_checkpoints_of_the_loaders_open) {
     if ((extension != ".pt" && extension != ".pth") || !entry.is_regular_file()) continue;
     bool refused =
         path.find("_legacy") != std::string::npos || path.find("numpy_scalar") != std::string::npos;
-    std::string code = code_of([&] { test::read_everything(*open_torch(path)); });
+    std::string code = code_of([&] { test::read_everything(*open_torch(MappedFile::open(path))); });
     CHECK((code != "none") == refused, path << ": " << code);
     ++files;
   }
@@ -79,7 +79,7 @@ TEST(torch_views_share_storages) {
   auto path = test::fixtures() / "loaders/deepseek_r1_views/repo";
   for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
     if (entry.path().extension() != ".pt") continue;
-    auto file = open_torch(entry.path().string());
+    auto file = open_torch(MappedFile::open(entry.path().string()));
     bool turned = std::any_of(file->tensors.begin(), file->tensors.end(),
                               [](const StoredTensor& t) { return !t.is_contiguous(); });
     bool offset = std::any_of(file->tensors.begin(), file->tensors.end(),
