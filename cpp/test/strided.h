@@ -46,6 +46,8 @@ class Strided {
     return n;
   }
 
+  /// The length of its memory.
+  size_t bytes() const { return memory_.size(); }
   /// Elements by their row-major number.
   double get(int64_t number) const {
     int64_t place = offset(number);
