@@ -93,17 +93,17 @@ __device__ __forceinline__ void load_rows(uint32_t (&out)[4], StepRows<kCount>& 
   load_matrix_x4(out, from.piece(row0 + lane % 16, 2 * half + lane / 16));
 }
 
-/// Two 16 x 8 fragments: features row0 .. row0 + 7 in out[0..1], the next eight in out[2..3].
+/// Two 16 x 8 fragments: features row0 .. row0 + 7 in `low`, the next eight in `high`.
 template <int kCount>
-__device__ __forceinline__ void load_columns(uint32_t (&out)[2][2], StepRows<kCount>& from,
-                                             int row0, int half) {
+__device__ __forceinline__ void load_columns(uint32_t (&low)[2], uint32_t (&high)[2],
+                                             StepRows<kCount>& from, int row0, int half) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   uint32_t all[4];
   load_matrix_x4(all, from.piece(row0 + lane % 8 + lane / 16 * 8, 2 * half + lane / 8 % 2));
-  out[0][0] = all[0];
-  out[0][1] = all[1];
-  out[1][0] = all[2];
-  out[1][1] = all[3];
+  low[0] = all[0];
+  low[1] = all[1];
+  high[0] = all[2];
+  high[1] = all[3];
 }
 
 template <class T>
@@ -120,11 +120,9 @@ __device__ __forceinline__ void multiply_step(Sums<T>& sums, Step<T, kSplit>& st
     uint32_t w_high[T::kColumns][2], w_low[T::kColumns][2];
 #pragma unroll
     for (int c = 0; c < T::kColumns; c += 2) {
-      load_columns(*reinterpret_cast<uint32_t(*)[2][2]>(w_high[c]), step.w[0], feature0 + 8 * c,
-                   half);
+      load_columns(w_high[c], w_high[c + 1], step.w[0], feature0 + 8 * c, half);
       if constexpr (kSplit) {
-        load_columns(*reinterpret_cast<uint32_t(*)[2][2]>(w_low[c]), step.w[1], feature0 + 8 * c,
-                     half);
+        load_columns(w_low[c], w_low[c + 1], step.w[1], feature0 + 8 * c, half);
       }
     }
 #pragma unroll
