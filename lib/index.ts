@@ -1,3 +1,4 @@
+export { AutoModel, AutoModelForCausalLM, LanguageModel } from './auto_model.js';
 export { type Device, type DeviceInfo, devices } from './device.js';
 export { type ErrorCode, MonosemError } from './error.js';
 export { HookedSAETransformer } from './hooked_sae_transformer.js';
@@ -14,6 +15,7 @@ export type {
   SaesOptions,
 } from './model/options.js';
 export type { Tokens } from './model/tokens.js';
+export type { Trace, TraceModule } from './model/trace_tree.js';
 export type { LoaderName, RegistryEntry } from './registry/data.js';
 export { registry } from './registry/registry.js';
 export type { Release } from './registry/releases.js';
@@ -23,6 +25,7 @@ export type { FeatureHit, FeatureRow, FeatureRows } from './sae/feature_rows.js'
 export { SAE, type SaeLoadOptions } from './sae/sae.js';
 export type { SaeHook } from './sae/sae_hooks.js';
 export type { Precision } from './sae/splice.js';
+export { SAETransformerBridge } from './sae_transformer_bridge.js';
 export { scope } from './scope.js';
 export {
   type DType,

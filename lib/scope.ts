@@ -32,8 +32,7 @@ export function scope<R>(body: () => R): R {
       'scope() expects a synchronous body, got a promise; await outside and dispose by hand or with `using`',
     );
   }
-  const kept = new Set<unknown>();
-  collect(result, frame, kept, 0);
+  const kept = reachable(result, frame);
   for (const made of frame) {
     if (kept.has(made)) track(made);
     else made[Symbol.dispose]();
@@ -49,6 +48,13 @@ export function unscoped<R>(body: () => R): R {
   } finally {
     frames.pop();
   }
+}
+
+/** What of `frame` can be reached from `value`: itself, or in arrays, plain objects and Maps. */
+export function reachable(value: unknown, frame: ReadonlySet<unknown>): ReadonlySet<unknown> {
+  const kept = new Set<unknown>();
+  collect(value, frame, kept, 0);
+  return kept;
 }
 
 /** Adds to `kept` what of `frame` is reachable from `value`, a few levels deep. */

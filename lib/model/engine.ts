@@ -11,7 +11,7 @@ import type { KeyValueCache } from './key_value_cache.js';
 import type { LoadedModel } from './load.js';
 import { nextTokenLoss } from './loss.js';
 import { RotaryTables } from './rotary.js';
-import type { ModelCore, Place, Run } from './run.js';
+import type { Hooks, ModelCore, Place, Run } from './run.js';
 import { placeTokens, type Tokens } from './tokens.js';
 import { tensorsOf } from './weights.js';
 
@@ -29,6 +29,8 @@ export interface RunRequest extends RunOptions {
   tokens?: Tokens | undefined;
   /** What was read before, extended by this run. */
   keyValues?: KeyValueCache | undefined;
+  /** Puts something around the hooks of the run: what a trace reads and replaces. */
+  observe?: ((hooks: HookRun) => Hooks) | undefined;
   /** Only the last position is unembedded, when no hook looks there. */
   onlyLast?: boolean;
 }
@@ -83,7 +85,7 @@ export class ModelEngine {
     const place = this.#place(start, tokens, request, frame);
     const run: Run = {
       ...this.#core,
-      hooks,
+      hooks: request.observe?.(hooks) ?? hooks,
       place,
       signal: request.signal,
       keyValues: request.keyValues,

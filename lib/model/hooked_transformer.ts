@@ -14,6 +14,7 @@ import type { CacheOptions, ForwardOptions, GenerateOptions, SaesOptions } from 
 import { PROCESSED, type ProcessingOptions } from './processing.js';
 import type { ModelTokenizer } from './tokenizer.js';
 import type { Tokens } from './tokens.js';
+import { type TraceBody, TraceSession } from './trace.js';
 
 /**
  * A language model whose every intermediate can be read and replaced, under TransformerLens' names, with
@@ -220,6 +221,25 @@ export class HookedTransformer implements AsyncDisposable {
       return this.tokenizer.decode(ids, { skipSpecialTokens: true });
     });
     return rows.join('\n');
+  }
+
+  /**
+   * nnsight's tracing: `t` mirrors Hugging Face's module tree (`t.model.layers[12].output`). Awaiting an
+   * output parks until that module has run; assigning, or editing in place, changes what flows on. The
+   * forward ends when the body does. What the body returns (or `t.save`s) lives on; other reads are freed.
+   * Values are read in the order in which modules run: ERR_HOOK otherwise.
+   */
+  trace<R>(input: Input, body: TraceBody<R>): Promise<R>;
+  /** Inputs given by `t.invoke` in the body go through one forward. */
+  trace<R>(body: TraceBody<R>): Promise<R>;
+  trace<R>(input: Input | TraceBody<R>, body?: TraceBody<R>): Promise<R> {
+    this.engine.alive();
+    const session = new TraceSession(this.engine, (given) =>
+      this.#input.tokens(given, { side: 'left' }),
+    );
+    return typeof input === 'function'
+      ? session.run(undefined, input)
+      : session.run(input, body as TraceBody<R>);
   }
 
   /** @internal What the SAEs of one run come to; a model without SAEs refuses them. */

@@ -1,4 +1,3 @@
-import type { HookRun } from '../hooks/hook_run.js';
 import type { NormOptions } from '../ops.js';
 import * as ops from '../ops.js';
 import type { Tensor } from '../tensor.js';
@@ -18,9 +17,19 @@ export interface ModelCore {
   readonly rotary: RotaryTables;
 }
 
+/** What a forward asks of its hooks. */
+export interface Hooks {
+  /** Whether anything happens at the point. */
+  listens(name: string): boolean;
+  /** Whether the value may come out of it changed. */
+  edits(name: string): boolean;
+  /** Passes the value by everything that happens there. */
+  fire(name: string, value: Tensor): Tensor | Promise<Tensor>;
+}
+
 /** One forward. */
 export interface Run extends ModelCore {
-  readonly hooks: HookRun;
+  readonly hooks: Hooks;
   readonly keyValues?: KeyValueCache | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly place: Place;
