@@ -85,11 +85,11 @@ export function syntheticInput(sae, { batch, l0, seed = 2 }) {
 }
 
 /** The SAE as a folder that SAELens, and we, load: cfg.json and sae_weights.safetensors. */
-export function writeSae(folder, sae) {
+export function writeSae(folder, sae, k) {
   mkdirSync(folder, { recursive: true });
   const { dIn, dSae } = sae;
   const config = {
-    architecture: 'standard',
+    ...(k === undefined ? { architecture: 'standard' } : { architecture: 'topk', k }),
     d_in: dIn,
     d_sae: dSae,
     dtype: 'float32',

@@ -1,21 +1,20 @@
-// The machine's own limits, measured in the same run as everything else. Undefined where no compiler
-// is at hand (or on a processor without AVX2): the table then leaves those columns empty.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+// The machine's own limits, measured in the same run as everything else: the first line that the native
+// micro-benchmark prints. It is built on first use; undefined where that fails, and the table then
+// leaves its column empty.
+import { spawnSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
 
-const source = join(import.meta.dirname, 'limits.cpp');
-const folder = join(import.meta.dirname, '..', 'build', 'bench');
+const root = resolve(import.meta.dirname, '..');
+const tree = join(root, 'build', 'bench');
 
-export function measureLimits(threads) {
-  try {
-    mkdirSync(folder, { recursive: true });
-    const program = join(folder, 'limits');
-    const compiler = process.env.CXX ?? 'c++';
-    const flags = ['-O3', '-march=native', '-std=c++20', '-pthread'];
-    execFileSync(compiler, [...flags, source, '-o', program], { stdio: 'pipe' });
-    return JSON.parse(execFileSync(program, [String(threads)], { encoding: 'utf8' }));
-  } catch {
+export function measureLimits() {
+  const run = (program, ...args) => spawnSync(program, args, { encoding: 'utf8' });
+  const options = ['-DMONOSEM_BENCH=ON', '-DMONOSEM_CUDA=OFF', '-DCMAKE_BUILD_TYPE=Release'];
+  if (run('cmake', '-S', root, '-B', tree, ...options).status !== 0) return undefined;
+  if (run('cmake', '--build', tree, '--target', 'monosem_bench', '-j2').status !== 0) {
     return undefined;
   }
+  const { stdout } = run(join(tree, 'monosem_bench'), 'no-row-of-its-own');
+  const found = /FMA peak ([\d.]+) GFLOP\/s, memory read ([\d.]+) GB\/s/.exec(stdout);
+  return found && { flops: 1e9 * found[1], bytesPerSecond: 1e9 * found[2] };
 }

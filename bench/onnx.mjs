@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 
 const FLOAT = 1; // TensorProto.DataType
+const INT64 = 7;
 const WIRE_VARINT = 0;
 const WIRE_BYTES = 2;
 
@@ -26,63 +27,98 @@ function tensorProto(name, dims, data) {
   const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   return Buffer.concat([
     ...dims.map((length) => integer(1, length)),
-    integer(2, FLOAT),
+    integer(2, data instanceof BigInt64Array ? INT64 : FLOAT),
     bytes(8, name),
     bytes(9, raw),
   ]);
 }
 
-/** NodeProto: input 1, output 2, op_type 4, attribute 5. */
-function nodeProto(operator, inputs, outputs, attributes = []) {
+/** NodeProto: input 1, output 2, op_type 4. */
+function nodeProto(operator, inputs, outputs) {
   return Buffer.concat([
     ...inputs.map((name) => bytes(1, name)),
     ...outputs.map((name) => bytes(2, name)),
     bytes(4, operator),
-    ...attributes.map((attribute) => bytes(5, attribute)),
   ]);
 }
 
-/** ValueInfoProto of a float matrix; a string is a symbolic length. */
-function valueInfo(name, dims) {
+/** ValueInfoProto of a matrix; a string is a symbolic length. */
+function valueInfo(name, dims, elementType = FLOAT) {
   const shape = dims.map((length) =>
     bytes(1, typeof length === 'string' ? bytes(2, length) : integer(1, length)),
   );
-  const type = bytes(1, Buffer.concat([integer(1, FLOAT), bytes(2, Buffer.concat(shape))]));
+  const type = bytes(1, Buffer.concat([integer(1, elementType), bytes(2, Buffer.concat(shape))]));
   return Buffer.concat([bytes(1, name), bytes(2, type)]);
 }
 
 /** ModelProto: ir_version 1, graph 7, opset_import 8; GraphProto: node 1, name 2, initializer 5. */
-function writeModel(path, { nodes, weights, input, output }) {
+function writeModel(path, { nodes, weights, input, outputs }) {
   const graph = Buffer.concat([
     ...nodes.map((node) => bytes(1, node)),
     bytes(2, 'sae'),
     ...weights.map((weight) => bytes(5, weight)),
     bytes(11, input),
-    bytes(12, output),
+    ...outputs.map((output) => bytes(12, output)),
   ]);
   writeFileSync(path, Buffer.concat([integer(1, 8), bytes(7, graph), bytes(8, integer(2, 17))]));
 }
 
-/** y = relu(x W_enc + b_enc), x [B, d_in]. */
-export function writeEncoder(path, { W_enc, b_enc, dIn, dSae }) {
+const encoderNodes = [
+  nodeProto('MatMul', ['x', 'W_enc'], ['product']),
+  nodeProto('Add', ['product', 'b_enc'], ['pre']),
+  nodeProto('Relu', ['pre'], ['acts']),
+];
+const encoderWeights = ({ W_enc, b_enc, dIn, dSae }) => [
+  tensorProto('W_enc', [dIn, dSae], W_enc),
+  tensorProto('b_enc', [dSae], b_enc),
+];
+const decoderNode = nodeProto('Gemm', ['acts', 'W_dec', 'b_dec'], ['recons']);
+const decoderWeights = ({ W_dec, b_dec, dIn, dSae }) => [
+  tensorProto('W_dec', [dSae, dIn], W_dec),
+  tensorProto('b_dec', [dIn], b_dec),
+];
+
+/** acts = relu(x W_enc + b_enc), x [B, d_in]. */
+export function writeEncoder(path, sae) {
   writeModel(path, {
-    nodes: [
-      nodeProto('MatMul', ['x', 'W_enc'], ['product']),
-      nodeProto('Add', ['product', 'b_enc'], ['pre']),
-      nodeProto('Relu', ['pre'], ['y']),
-    ],
-    weights: [tensorProto('W_enc', [dIn, dSae], W_enc), tensorProto('b_enc', [dSae], b_enc)],
-    input: valueInfo('x', ['B', dIn]),
-    output: valueInfo('y', ['B', dSae]),
+    nodes: encoderNodes,
+    weights: encoderWeights(sae),
+    input: valueInfo('x', ['B', sae.dIn]),
+    outputs: [valueInfo('acts', ['B', sae.dSae])],
   });
 }
 
-/** y = acts W_dec + b_dec, acts dense [B, d_sae]. */
-export function writeDecoder(path, { W_dec, b_dec, dIn, dSae }) {
+/** The k largest of relu(x W_enc + b_enc) per row: values, and indices. */
+export function writeTopK(path, sae, k) {
   writeModel(path, {
-    nodes: [nodeProto('Gemm', ['x', 'W_dec', 'b_dec'], ['y'])],
-    weights: [tensorProto('W_dec', [dSae, dIn], W_dec), tensorProto('b_dec', [dIn], b_dec)],
-    input: valueInfo('x', ['B', dSae]),
-    output: valueInfo('y', ['B', dIn]),
+    nodes: [...encoderNodes, nodeProto('TopK', ['acts', 'k'], ['values', 'indices'])],
+    weights: [...encoderWeights(sae), tensorProto('k', [1], BigInt64Array.of(BigInt(k)))],
+    input: valueInfo('x', ['B', sae.dIn]),
+    outputs: [valueInfo('values', ['B', k]), valueInfo('indices', ['B', k], INT64)],
+  });
+}
+
+/** recons = acts W_dec + b_dec, acts dense [B, d_sae]. */
+export function writeDecoder(path, sae) {
+  writeModel(path, {
+    nodes: [decoderNode],
+    weights: decoderWeights(sae),
+    input: valueInfo('acts', ['B', sae.dSae]),
+    outputs: [valueInfo('recons', ['B', sae.dIn])],
+  });
+}
+
+/** Encode, decode, and the error added back: what is spliced into a model. */
+export function writePass(path, sae) {
+  writeModel(path, {
+    nodes: [
+      ...encoderNodes,
+      decoderNode,
+      nodeProto('Sub', ['x', 'recons'], ['error']),
+      nodeProto('Add', ['recons', 'error'], ['out']),
+    ],
+    weights: [...encoderWeights(sae), ...decoderWeights(sae)],
+    input: valueInfo('x', ['B', sae.dIn]),
+    outputs: [valueInfo('out', ['B', sae.dIn])],
   });
 }

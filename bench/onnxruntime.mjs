@@ -3,9 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { writeDecoder, writeEncoder } from './onnx.mjs';
+import { writeDecoder, writeEncoder, writePass, writeTopK } from './onnx.mjs';
 
 const here = import.meta.dirname;
+const writers = { encode: writeEncoder, decode: writeDecoder, pass: writePass, topk: writeTopK };
 
 /** Installs the peers on first use. Their install script would only download a CUDA build. */
 function load() {
@@ -18,31 +19,24 @@ function load() {
 
 let library;
 
-/** A function from Float32Array [batch, width] to the graph's output, with `threads` threads. */
-async function session(path, width, threads) {
+/** The graph of an operation of this SAE: `run(data)` takes [batch, width] and gives its outputs. */
+export async function openGraph(folder, operation, sae, l0, threads) {
   library ??= load();
-  const { InferenceSession, Tensor } = library;
-  const graph = await InferenceSession.create(path, {
+  const path = join(folder, `${operation}.onnx`);
+  writers[operation](path, sae, l0);
+  const graph = await library.InferenceSession.create(path, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
   });
+  const [input] = graph.inputNames;
+  const width = operation === 'decode' ? sae.dSae : sae.dIn;
   return {
-    feed: (data) => ({ x: new Tensor('float32', data, [data.length / width, width]) }),
-    run: async (feeds) => (await graph.run(feeds)).y.data,
+    run(data) {
+      const x = new library.Tensor('float32', data, [data.length / width, width]);
+      return graph.run({ [input]: x });
+    },
     release: () => graph.release(),
   };
-}
-
-export function encoder(folder, sae, threads) {
-  const path = join(folder, 'encoder.onnx');
-  writeEncoder(path, sae);
-  return session(path, sae.dIn, threads);
-}
-
-export function decoder(folder, sae, threads) {
-  const path = join(folder, 'decoder.onnx');
-  writeDecoder(path, sae);
-  return session(path, sae.dSae, threads);
 }

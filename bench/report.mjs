@@ -17,17 +17,19 @@ export function machine(threads) {
 }
 
 const header =
-  '| trial | monosem, ms | onnxruntime-node, ms | ratio | of the limit | L0 | largest error |\n' +
-  '|---|---|---|---|---|---|---|';
+  '| trial | path | ms | onnxruntime-node, ms | ratio | of the float32 limit | L0 | candidates / L0 | largest error |\n' +
+  '|---|---|---|---|---|---|---|---|---|';
 
 function tableRow([name, row]) {
   const cells = [
     name,
-    row.monosem.median.toPrecision(3),
+    row.path,
+    row.median.toPrecision(3),
     row.onnxruntime.median.toPrecision(3),
     `${row.ratio.toFixed(2)}x`,
-    row.limit === undefined ? '' : `${(100 * (row.limit / row.monosem.median)).toFixed(0)} %`,
+    row.limit === undefined ? '' : `${(100 * (row.limit / row.median)).toFixed(0)} %`,
     row.l0.toFixed(1),
+    row.stats?.candidatesPerL0?.toFixed(2) ?? '',
     row.largestError.toExponential(1),
   ];
   return `| ${cells.join(' | ')} |`;
