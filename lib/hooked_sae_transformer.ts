@@ -1,5 +1,4 @@
 import { MonosemError } from './error.js';
-import type { ActivationCache } from './hooks/activation_cache.js';
 import type { FwdHook } from './hooks/types.js';
 import { unknownHook } from './hooks/unknown.js';
 import type { LoadOptions } from './hub/options.js';
@@ -7,6 +6,7 @@ import type { RunRequest } from './model/engine.js';
 import { HookedTransformer } from './model/hooked_transformer.js';
 import type { Input } from './model/input.js';
 import { loadModel } from './model/load.js';
+import type { ModelCache } from './model/model_cache.js';
 import type { AttachOptions, CacheOptions, ForwardOptions, SaesOptions } from './model/options.js';
 import { PROCESSED } from './model/processing.js';
 import type { Tokens } from './model/tokens.js';
@@ -102,7 +102,7 @@ export class HookedSAETransformer extends HookedTransformer {
   runWithCacheWithSaes(
     input: Input | Tensor,
     options: CacheOptions & SaesOptions,
-  ): Promise<{ logits: Tensor; cache: ActivationCache; tokens: Tokens }> {
+  ): Promise<{ logits: Tensor; cache: ModelCache; tokens: Tokens }> {
     return this.runCached(input, options);
   }
 

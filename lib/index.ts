@@ -7,6 +7,7 @@ export type { FwdHook, Hook, HookPoint, SaeActsHook } from './hooks/types.js';
 export type { LoadOptions, Progress } from './hub/options.js';
 export { HookedTransformer } from './model/hooked_transformer.js';
 export type { Input } from './model/input.js';
+export type { ModelCache, ResidualStack, StackOptions, TokenChoice } from './model/model_cache.js';
 export type {
   AttachOptions,
   CacheOptions,

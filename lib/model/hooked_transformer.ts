@@ -1,6 +1,5 @@
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
-import { ActivationCache } from '../hooks/activation_cache.js';
 import type { FwdHook, Hook, HookHandle, HookPoint } from '../hooks/types.js';
 import type { LoadOptions } from '../hub/options.js';
 import { Tensor } from '../tensor.js';
@@ -10,6 +9,7 @@ import { appendSteps, generateSteps, TextStream } from './generate.js';
 import type { NamingStyle } from './hook_points.js';
 import { type Input, InputReader, isTokenTensor, tokensOfTensor } from './input.js';
 import { type LoadedModel, loadModel } from './load.js';
+import { ModelCache } from './model_cache.js';
 import type { CacheOptions, ForwardOptions, GenerateOptions, SaesOptions } from './options.js';
 import { PROCESSED, type ProcessingOptions } from './processing.js';
 import type { ModelTokenizer } from './tokenizer.js';
@@ -80,6 +80,10 @@ export class HookedTransformer implements AsyncDisposable {
   get W_U(): Tensor {
     return this.engine.model.weights.W_U;
   }
+  /** [d_vocab]; undefined where there is none, as before norms are folded. */
+  get b_U(): Tensor | undefined {
+    return this.engine.model.weights.b_U;
+  }
   /** [n_ctx, d_model]; undefined where positions are rotations. */
   get W_pos(): Tensor | undefined {
     return this.engine.model.weights.W_pos;
@@ -134,7 +138,7 @@ export class HookedTransformer implements AsyncDisposable {
   runWithCache(
     input: Input | Tensor,
     options: CacheOptions = {},
-  ): Promise<{ logits: Tensor; cache: ActivationCache; tokens: Tokens }> {
+  ): Promise<{ logits: Tensor; cache: ModelCache; tokens: Tokens }> {
     return this.runCached(input, options);
   }
 
@@ -272,8 +276,8 @@ export class HookedTransformer implements AsyncDisposable {
   protected async runCached(
     input: Input | Tensor,
     options: CacheOptions & RunRequest,
-  ): Promise<{ logits: Tensor; cache: ActivationCache; tokens: Tokens }> {
-    const cache = new ActivationCache((name) => this.engine.hooks.find(name), this.cfg.nLayers);
+  ): Promise<{ logits: Tensor; cache: ModelCache; tokens: Tokens }> {
+    const cache = new ModelCache(this.engine);
     try {
       const { result, tokens } = await this.run(input, { ...options, cache });
       return { logits: result, cache, tokens: tokens as Tokens };
