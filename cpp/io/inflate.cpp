@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <memory>
 
 #include "core/error.h"
@@ -123,9 +124,28 @@ class Window {
     bytes_[at_ & (kSize - 1)] = value;
     if ((++at_ & (kSize / 2 - 1)) == 0) flush();
   }
+  void append(std::span<const std::byte> run) {
+    while (!run.empty()) {
+      std::size_t to = at_ & (kSize - 1);
+      std::size_t n = std::min(run.size(), kSize / 2 - (to & (kSize / 2 - 1)));
+      std::memcpy(&bytes_[to], run.data(), n);
+      run = run.subspan(n);
+      at_ += n;
+      if ((at_ & (kSize / 2 - 1)) == 0) flush();
+    }
+  }
   void copy(uint32_t distance, uint32_t length) {
     if (distance > at_) broken("a match before the beginning");
-    for (; length > 0; --length) put(bytes_[(at_ - distance) & (kSize - 1)]);
+    while (length > 0) {
+      // As much as overlaps neither itself, nor the ring's end, nor the next flush.
+      std::size_t from = (at_ - distance) & (kSize - 1), to = at_ & (kSize - 1);
+      std::size_t n = std::min({std::size_t{length}, std::size_t{distance}, kSize - from,
+                                kSize / 2 - (to & (kSize / 2 - 1))});
+      std::memcpy(&bytes_[to], &bytes_[from], n);
+      length -= static_cast<uint32_t>(n);
+      at_ += n;
+      if ((at_ & (kSize / 2 - 1)) == 0) flush();
+    }
   }
   void flush() {
     if (at_ > maximum_) broken("it inflates to more than was declared");
@@ -234,7 +254,7 @@ void stored_block(Bits& input, Window& out) {
     return static_cast<uint32_t>(header[i]) | static_cast<uint32_t>(header[i + 1]) << 8;
   };
   if ((word(0) ^ word(2)) != 0xffff) broken("the length of a stored block");
-  for (std::byte value : input.take_bytes(word(0))) out.put(value);
+  out.append(input.take_bytes(word(0)));
 }
 
 }  // namespace

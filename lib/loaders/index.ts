@@ -26,7 +26,7 @@ export interface SaeFileOptions extends LoadOptions {
 export interface LoadedSae {
   /** In SAELens 6's form. */
   readonly cfgDict: Record<string, unknown>;
-  /** The configuration as the loader made it. */
+  /** The configuration as its file has it, or as the loader made it. */
   readonly raw: Json;
   /** Parameters by SAELens' names, of the configuration's dtype, on the device asked for. */
   readonly weights: Record<string, Tensor>;

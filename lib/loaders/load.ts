@@ -22,7 +22,7 @@ export interface SaeLocation {
 
 /** An SAE whose files were looked at: everything but the numbers. */
 export interface DescribedSae {
-  /** As the loader made it. */
+  /** As the file has it, or the loader made it. */
   readonly raw: Json;
   /** In SAELens 6's form. */
   readonly cfgDict: Record<string, unknown>;
@@ -51,9 +51,10 @@ export async function describe(
   remote = false,
 ): Promise<DescribedSae> {
   const input: LoaderInput = { ...location, open: opener(location.files, remote) };
-  const raw = await loader.config(input);
-  const sources = await loader.weights(input, raw);
-  const cfgDict = migrateConfig(raw);
+  const flat = await loader.config(input);
+  const sources = await loader.weights(input, flat);
+  const raw = (await loader.raw?.(input)) ?? flat;
+  const cfgDict = migrateConfig(flat);
   const cfg = parseConfig(cfgDict, raw);
   // As torch's strict load_state_dict: nothing missing, nothing unexpected, every shape as configured.
   const expected = architectureOf(cfg.architecture).parameters(cfg);

@@ -31,6 +31,8 @@ export interface Loader {
   weights(input: LoaderInput, cfg: Record<string, unknown>): Promise<Record<string, WeightSource>>;
   /** log10 of each feature's firing frequency, where the format has it. */
   logSparsity?(input: LoaderInput): Promise<WeightSource | undefined>;
+  /** The configuration file as it is, where it is SAELens' own; `cfg.raw` is otherwise what `config` made. */
+  raw?(input: LoaderInput): Promise<Json>;
   /** What a user of this format should know. */
   readonly caution?: string;
 }

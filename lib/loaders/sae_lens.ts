@@ -14,6 +14,8 @@ const sparsityPath = ({ folder }: LoaderInput) => within(folder, 'sparsity.safet
 
 /** SAELens' own form, of any version: cfg.json and sae_weights.safetensors, names as they are. */
 export const saeLens: Loader = {
+  raw: (input) => readJsonFile(input, within(input.folder, 'cfg.json')),
+
   async config(input) {
     const cfg = await readJsonFile(input, within(input.folder, 'cfg.json'));
     return { ...cfg, device: 'cpu', ...input.overrides };
