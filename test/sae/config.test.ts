@@ -35,7 +35,7 @@ function errorOf(body: () => unknown): MonosemError {
 
 describe('migrateConfig', () => {
   // computed by SAELens 6.44.3's handle_config_defaulting
-  for (const row of readJson<Row[]>(fixture('defaulting.json'))) {
+  for (const row of readJson<{ defaulting: Row[] }>(fixture('loaders/tables.json')).defaulting) {
     it(`${row.error ? 'refuses' : 'matches SAELens for'} ${row.about}`, () => {
       if (row.error) {
         expect(errorOf(() => migrateConfig(row.given)).code).toMatch(/ERR_FORMAT|ERR_UNSUPPORTED/);
