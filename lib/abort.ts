@@ -10,8 +10,11 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   }
 }
 
-/** Runs `body` with what ends its native commands when the signal is aborted; null without a signal. */
-export async function cancellable<R>(
+/**
+ * Runs `body` with what ends its native commands when the signal is aborted; null without a signal.
+ * Rejects with ERR_ABORTED once it was, even if the work was done by then.
+ */
+export async function cancellable<R extends Disposable>(
   signal: AbortSignal | undefined,
   body: (cancel: NativeCancel | null) => Promise<R>,
 ): Promise<R> {
@@ -22,9 +25,10 @@ export async function cancellable<R>(
   signal.addEventListener('abort', stop, { once: true });
   try {
     const result = await body(cancel);
-    throwIfAborted(signal);
+    if (signal.aborted) result[Symbol.dispose]();
     return result;
   } finally {
     signal.removeEventListener('abort', stop);
+    throwIfAborted(signal);
   }
 }

@@ -330,8 +330,9 @@ export class Tensor implements Disposable {
 /** Any TensorLike as a Tensor on `device`; a Tensor of ours is returned as it is. */
 export function toTensor(o: TensorLike, device?: Device): Tensor {
   if (o instanceof Tensor) return o;
-  const shape = 'dims' in o ? o.dims : o?.shape;
-  if (!ArrayBuffer.isView(o?.data) || !Array.isArray(shape)) {
+  const isObject = typeof o === 'object' && o !== null;
+  const shape = isObject ? ('dims' in o ? o.dims : o.shape) : undefined;
+  if (!isObject || !ArrayBuffer.isView(o.data) || !Array.isArray(shape)) {
     throw new MonosemError(
       'ERR_INVALID_ARGUMENT',
       'expected a Tensor, or an object with a typed array `data` and an array `shape` (or `dims`)',

@@ -68,6 +68,7 @@ export class Attachment implements Splice {
       excluded: placesOf(this.#excluded, run),
     };
     const { engine } = this.sae;
+    using _ = engine.hold();
     const flat = flattenedHeads(input, engine.cfg);
     if (flat === undefined) return runSae(engine, input, value, run, options);
     using x = flat;

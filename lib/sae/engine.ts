@@ -12,6 +12,7 @@ import type {
 import { float32 } from './architectures/linear_encoder.js';
 import { architectureOf, type SAEConfig } from './config.js';
 import { FeatureActs, type Provenance, tokensOf } from './feature_acts.js';
+import { checkWeights, convertWeights, disposeWeights } from './weights.js';
 
 /** An activation made ready: flattened, in the SAE's dtype. */
 export interface SaeInput {
@@ -38,15 +39,27 @@ export class SaeEngine {
   readonly weights: Weights;
   readonly #b_dec: Tensor;
   #encoder: Encoder | undefined;
+  #W_enc: Tensor | undefined;
+  /** The owner, and every pass that is under way. */
+  #holders = 1;
   /** What a hook_z SAE saw first: for decoding numbers that came from elsewhere. */
   #dHead: number | null = null;
 
-  /** Takes ownership of the weights, which have been checked. */
+  /** The weights are checked and, where they have another dtype or device, converted; the caller keeps its own. */
   constructor(cfg: SAEConfig, weights: Weights) {
     this.cfg = cfg;
     this.architecture = architectureOf(cfg.architecture);
-    this.weights = weights;
-    this.#b_dec = float32(weights.b_dec as Tensor);
+    const expected = this.architecture.parameters(cfg);
+    checkWeights(cfg.architecture, expected, new Map(Object.entries(weights)));
+    this.weights = convertWeights(weights, cfg.dtype, cfg.device);
+    this.#b_dec = float32(this.weights.b_dec as Tensor);
+  }
+
+  /** [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. */
+  get W_enc(): Tensor {
+    const { W_enc, W_dec } = this.weights;
+    this.#W_enc ??= W_enc ?? (W_dec as Tensor).transpose(0, 1);
+    return this.#W_enc;
   }
 
   /** Prepared on first use: what is only decoded never pays for it. */
@@ -216,9 +229,19 @@ export class SaeEngine {
     return dHead === undefined ? this.#dHead : dHead;
   }
 
+  /** Keeps everything alive until the result is disposed: a pass is not harmed by a dispose meanwhile. */
+  hold(): Disposable {
+    this.#holders++;
+    return { [Symbol.dispose]: () => this.dispose() };
+  }
+
+  /** Gives up one holder's share; the last one frees weights and prepared forms. */
   dispose(): void {
+    if (--this.#holders > 0) return;
     this.#encoder?.dispose();
     this.#b_dec.dispose();
+    this.#W_enc?.dispose();
+    disposeWeights(this.weights);
   }
 }
 

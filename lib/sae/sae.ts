@@ -1,11 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { cancellable } from '../abort.js';
 import { type Device, resolveDevice } from '../device.js';
 import { MonosemError } from '../error.js';
 import { ActivationCache } from '../hooks/activation_cache.js';
-import { HookRegistry, type RunOptions } from '../hooks/hook_registry.js';
-import { HookRun } from '../hooks/hook_run.js';
+import type { RunOptions } from '../hooks/hook_registry.js';
 import type { FwdHook } from '../hooks/types.js';
 import {
   fetchDecoderRow,
@@ -16,16 +13,17 @@ import {
 } from '../loaders/index.js';
 import { type DType, native } from '../native.js';
 import type { Release } from '../registry/releases.js';
-import { type Tensor, type TensorLike, toTensor } from '../tensor.js';
+import { Tensor, type TensorLike, toTensor } from '../tensor.js';
+import { resolveHook, runAlone } from './alone.js';
 import type { Architecture, Weights } from './architectures/architecture.js';
-import { architectureOf, type Json, parseConfig, type SAEConfig, writeConfig } from './config.js';
+import { type Json, parseConfig, type SAEConfig } from './config.js';
 import { SaeEngine } from './engine.js';
 import { FeatureActs } from './feature_acts.js';
 import { foldDecoderNorms, foldInputScale } from './folding.js';
-import { versionedMetadata } from './migrate.js';
-import { firing, SAE_HOOKS, type SaeHook, whyNot } from './sae_hooks.js';
-import { encode, type PassOptions, type Precision, runSae } from './splice.js';
-import { checkWeights, convertWeights, disposeWeights } from './weights.js';
+import type { SaeHook } from './sae_hooks.js';
+import { saveSae } from './save.js';
+import { encode, type Precision } from './splice.js';
+import { disposeWeights } from './weights.js';
 
 /** An SAE as a loader read it. */
 export interface LoadedSae {
@@ -64,7 +62,6 @@ export class SAE implements Disposable {
   /** Metadata under the names files use. */
   readonly #metadata: Json;
   readonly #precision: Precision;
-  #W_enc: Tensor | undefined;
   /** Whether `forward`, `runWithCache` and `runWithHooks` add back what the SAE missed; attaching has an option of its own. */
   useErrorTerm = false;
 
@@ -76,7 +73,8 @@ export class SAE implements Disposable {
     const cfg = { ...parseConfig({ ...cfgDict, ...dtype }, raw), device };
     this.#metadata = (cfgDict.metadata ?? {}) as Json;
     this.#precision = options.precision ?? 'strict';
-    this.#engine = new SaeEngine(cfg, checked(cfg, weights));
+    this.#engine = new SaeEngine(cfg, weights);
+    disposeWeights(weights);
   }
 
   /**
@@ -164,10 +162,7 @@ export class SAE implements Disposable {
 
   /** [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. */
   get W_enc(): Tensor {
-    const { W_enc, W_dec } = this.engine.weights;
-    if (W_enc !== undefined) return W_enc;
-    this.#W_enc ??= (W_dec as Tensor).transpose(0, 1);
-    return this.#W_enc;
+    return this.engine.W_enc;
   }
   /** [d_sae, d_in], transcoders [d_sae, d_out] */
   get W_dec(): Tensor {
@@ -199,11 +194,10 @@ export class SAE implements Disposable {
     options: { signal?: AbortSignal; precision?: Precision } = {},
   ): Promise<FeatureActs> {
     const { signal, precision = this.#precision } = options;
-    return this.#with(x, (tensor) =>
-      cancellable(signal, async (cancel) => {
-        const pass = { ...this.#pass(), precision, cancel, signal };
-        return this.#finished(await encode(this.engine, tensor, pass));
-      }),
+    return cancellable(signal, (cancel) =>
+      this.#run(x, (engine, input) =>
+        encode(engine, input, { prefix: '', useErrorTerm: false, precision, cancel, signal }),
+      ),
     );
   }
 
@@ -213,12 +207,13 @@ export class SAE implements Disposable {
    * not, so under layer_norm and constant_norm_rescale it is ERR_INVALID_ARGUMENT.
    */
   async decode(acts: FeatureActs | TensorLike): Promise<Tensor> {
-    const { engine } = this;
-    using own = acts instanceof FeatureActs ? null : sparse(acts, this.device);
-    const given = own ?? (acts as FeatureActs);
-    using rows = engine.decode(given);
-    const dHead = engine.dHeadOf(given.provenance);
-    return this.#finished(engine.present(rows, given.shape.slice(0, -1), dHead));
+    if (acts instanceof FeatureActs) {
+      return this.#finish(this.engine, async (engine) => decodeActs(engine, acts));
+    }
+    return this.#run(acts, async (engine, dense) => {
+      using sparse = FeatureActs.from(dense);
+      return decodeActs(engine, sparse);
+    });
   }
 
   /**
@@ -226,18 +221,19 @@ export class SAE implements Disposable {
    * connection, a temporal prediction), plus the error term when `useErrorTerm` is set.
    */
   forward(x: TensorLike): Promise<Tensor> {
-    return this.#run(x, {});
+    return this.#forward(x, {});
   }
 
   /** forward, and what each hook_sae_… point carried. */
   async runWithCache(x: TensorLike): Promise<{ output: Tensor; cache: ActivationCache }> {
-    const cache = new ActivationCache((name) => this.#resolve(name));
-    return { output: await this.#run(x, { cache }), cache };
+    const { cfg } = this.engine;
+    const cache = new ActivationCache((name) => resolveHook(cfg, name));
+    return { output: await this.#forward(x, { cache }), cache };
   }
 
   /** forward with hooks at hook_sae_… points, by their short or their full names. */
   runWithHooks(x: TensorLike, options: { fwdHooks: readonly FwdHook[] }): Promise<Tensor> {
-    return this.#run(x, options);
+    return this.#forward(x, options);
   }
 
   /** What the last encode did: path taken, candidates per L0, share refined, largest error over margin. */
@@ -250,8 +246,7 @@ export class SAE implements Disposable {
     const { cfg, weights } = this.engine;
     const device =
       options.device === undefined ? cfg.device : (resolveDevice(options.device) as Device);
-    const dtype = options.dtype ?? cfg.dtype;
-    this.#replace({ ...cfg, device, dtype }, convertWeights(weights, dtype, device));
+    this.#replace({ ...cfg, device, dtype: options.dtype ?? cfg.dtype }, weights);
     return this;
   }
 
@@ -262,7 +257,8 @@ export class SAE implements Disposable {
    */
   foldWDecNorm(): void {
     const { cfg, weights } = this.engine;
-    this.#exchange(cfg, foldDecoderNorms(weights, this.#foldable().foldedParameters(cfg)));
+    const parameters = this.#foldable().foldedParameters(cfg);
+    this.#exchange(cfg, foldDecoderNorms(weights, parameters));
   }
 
   /** Folds the scale that inputs were trained at (expected_average_only_in) into the weights. */
@@ -293,81 +289,44 @@ export class SAE implements Disposable {
 
   /** Writes cfg.json and sae_weights.safetensors, which SAELens 6 reads, into a folder made when missing. */
   async saveModel(path: string): Promise<{ weightsPath: string; cfgPath: string }> {
-    const { cfg, weights } = this.engine;
-    const weightsPath = join(path, 'sae_weights.safetensors');
-    const cfgPath = join(path, 'cfg.json');
-    await mkdir(path, { recursive: true });
-    const entries = Object.entries(weights);
-    await native.writeSafetensors(
-      weightsPath,
-      entries.map(([name]) => name),
-      entries.map(([, tensor]) => tensor.handle),
-    );
-    const dict = writeConfig(cfg, versionedMetadata(this.#metadata));
-    await writeFile(cfgPath, JSON.stringify(dict));
-    return { weightsPath, cfgPath };
+    using _ = this.engine.hold();
+    return await saveSae(this.engine, this.#metadata, path);
   }
 
-  /** Frees weights and prepared forms once the commands in flight are done with them. Safe to repeat. */
+  /** Frees weights and prepared forms once what is under way is done with them. Safe to repeat. */
   dispose(): void {
-    if (this.#engine === undefined) return;
-    const { weights } = this.#engine;
-    this.#engine.dispose();
+    this.#engine?.dispose();
     this.#engine = undefined;
-    this.#W_enc?.dispose();
-    disposeWeights(weights);
   }
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  #pass(): PassOptions {
-    return { prefix: '', useErrorTerm: false, precision: this.#precision };
+  #forward(x: TensorLike, options: RunOptions): Promise<Tensor> {
+    const run = { ...options, useErrorTerm: this.useErrorTerm, precision: this.#precision };
+    return this.#run(x, (engine, input) => runAlone(engine, input, run));
   }
 
-  #run(x: TensorLike, options: RunOptions): Promise<Tensor> {
-    const { cfg, architecture } = this.engine;
-    const adds = !architecture.isTranscoder && cfg.architecture !== 'temporal';
-    const useErrorTerm = this.useErrorTerm && adds;
-    return this.#with(x, async (tensor) => {
-      using run = options.cache || options.fwdHooks ? this.#hooks().begin(options) : new HookRun();
-      const pass = { ...this.#pass(), useErrorTerm };
-      return this.#finished(await runSae(this.engine, tensor, tensor, run, pass));
-    });
+  /** Runs `body` on an input of any kind, brought to the device. */
+  async #run<T extends Disposable>(
+    x: TensorLike,
+    body: (engine: SaeEngine, input: Tensor) => Promise<T>,
+  ): Promise<T> {
+    const { engine } = this;
+    const given = toTensor(x, engine.cfg.device);
+    using input = given === x ? new Tensor(native.alias(given.handle)) : given;
+    return await this.#finish(engine, () => body(engine, input));
   }
 
-  /** The points of this SAE by itself. */
-  #hooks(): HookRegistry {
-    const { cfg, architecture } = this.engine;
-    const running = { attached: false, useErrorTerm: this.useErrorTerm };
-    return new HookRegistry({
-      names: firing(cfg, architecture, running),
-      resolve: (name) => this.#resolve(name),
-      cannotFire: (name) => whyNot(name as SaeHook, cfg, architecture, running),
-    });
-  }
-
-  /** hook_sae_… from its short name, or from the full one it has when attached. */
-  #resolve(name: string): SaeHook | undefined {
-    const { hookName, hookNameOut } = this.cfg.metadata;
-    const prefix = `${hookNameOut ?? hookName}.`;
-    const short = name.startsWith(prefix) ? name.slice(prefix.length) : name;
-    return SAE_HOOKS.find((hook) => hook === short);
-  }
-
-  /** Borrows or uploads an input for the time of `body`. */
-  async #with<R>(x: TensorLike, body: (tensor: Tensor) => Promise<R>): Promise<R> {
-    const tensor = toTensor(x, this.device);
+  /** Resolves when what `body` queued has run. Neither weights nor input need live on meanwhile. */
+  async #finish<T extends Disposable>(
+    engine: SaeEngine,
+    body: (engine: SaeEngine) => Promise<T>,
+  ): Promise<T> {
+    using _ = engine.hold();
+    const result = await body(engine);
     try {
-      return await body(tensor);
-    } finally {
-      if (tensor !== x) tensor.dispose();
-    }
-  }
-
-  async #finished<T extends Disposable>(result: T): Promise<T> {
-    try {
-      await native.fence(this.device);
+      await native.fence(engine.cfg.device);
       return result;
     } catch (error) {
       result[Symbol.dispose]();
@@ -384,18 +343,15 @@ export class SAE implements Disposable {
     );
   }
 
-  /** Puts changed parameters in place of the old ones. */
   #exchange(cfg: SAEConfig, changed: Weights): void {
-    const { weights } = this.engine;
-    for (const name of Object.keys(changed)) weights[name]?.dispose();
-    this.#replace(cfg, { ...weights, ...changed });
+    this.#replace(cfg, { ...this.engine.weights, ...changed });
+    disposeWeights(changed);
   }
 
   #replace(cfg: SAEConfig, weights: Weights): void {
-    this.#engine?.dispose();
-    this.#W_enc?.dispose();
-    this.#W_enc = undefined;
+    const before = this.engine;
     this.#engine = new SaeEngine(cfg, weights);
+    before.dispose();
   }
 }
 
@@ -416,18 +372,7 @@ function assemble(loaded: LoadedFiles, options: SaeLoadOptions): SAE {
   }
 }
 
-/** The weights, converted, once they are found to be what the architecture has. */
-function checked(cfg: SAEConfig, weights: Weights): Weights {
-  const { parameters } = architectureOf(cfg.architecture);
-  checkWeights(cfg.architecture, parameters(cfg), new Map(Object.entries(weights)));
-  return convertWeights(weights, cfg.dtype, cfg.device);
-}
-
-function sparse(dense: TensorLike, device: Device): FeatureActs {
-  const tensor = toTensor(dense, device);
-  try {
-    return FeatureActs.from(tensor);
-  } finally {
-    if (tensor !== dense) tensor.dispose();
-  }
+function decodeActs(engine: SaeEngine, acts: FeatureActs): Tensor {
+  using rows = engine.decode(acts);
+  return engine.present(rows, acts.shape.slice(0, -1), engine.dHeadOf(acts.provenance));
 }

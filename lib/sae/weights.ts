@@ -1,6 +1,7 @@
+import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
-import type { DType } from '../native.js';
-import type { Tensor } from '../tensor.js';
+import { type DType, native } from '../native.js';
+import { Tensor } from '../tensor.js';
 import type { Weights } from './architectures/architecture.js';
 
 /** What is known of a tensor before it is read. */
@@ -48,13 +49,12 @@ export function checkWeights(
   }
 }
 
-/** Every tensor in one dtype on one device. Those that are so already are not copied; the others are disposed. */
-export function convertWeights(weights: Weights, dtype: DType, device: string): Weights {
+/** Every tensor in one dtype on one device, as handles of their own: those that are so already share their memory. */
+export function convertWeights(weights: Weights, dtype: DType, device: Device): Weights {
   return Object.fromEntries(
     Object.entries(weights).map(([name, tensor]) => {
-      if (tensor.dtype === dtype && tensor.device === device) return [name, tensor];
-      using old = tensor;
-      return [name, old.to({ dtype, device: device as Tensor['device'] })];
+      const fits = tensor.dtype === dtype && tensor.device === device;
+      return [name, fits ? new Tensor(native.alias(tensor.handle)) : tensor.to({ dtype, device })];
     }),
   );
 }

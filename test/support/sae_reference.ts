@@ -17,6 +17,8 @@ export interface ReferenceToken {
   readonly f: number[];
   /** How far each feature is from switching, relative to 1 + |its threshold|. */
   readonly margin: number[];
+  /** How much normalisation enlarges the rounding of its input. */
+  readonly condition: number;
   readonly decoded: number[];
   readonly forward: number[];
 }
@@ -33,7 +35,7 @@ export function referenceToken(sae: Reference, x: ArrayLike<number>): ReferenceT
   const { dIn, dSae, dOut, weights } = sae;
   const isTranscoder = sae.architecture.includes('transcoder');
   const at = (name: string, i: number) => (weights[name] as Float32Array)[i] as number;
-  const { y, undo } = normalised(sae.normalize, x);
+  const { y, undo, condition = 1 } = normalised(sae.normalize, x);
   const s = y.map((value, i) => value - (sae.applyBDecToInput ? at('b_dec', i) : 0));
   const product = (f: number) => dot(s, (i) => at('W_enc', i * dSae + f));
   const rowNorm = (f: number) =>
@@ -50,7 +52,7 @@ export function referenceToken(sae: Reference, x: ArrayLike<number>): ReferenceT
   const decoded = isTranscoder ? recons : recons.map(undo);
   const skip = (j: number) =>
     sae.architecture.includes('skip') ? dot(x, (i) => at('W_skip', j * dIn + i)) : 0;
-  return { f, margin, decoded, forward: decoded.map((value, j) => value + skip(j)) };
+  return { f, margin, condition, decoded, forward: decoded.map((value, j) => value + skip(j)) };
 }
 
 function activations(
@@ -107,6 +109,7 @@ function normalised(mode: string, x: ArrayLike<number>) {
     return {
       y: values.map((value) => (value - mean) / (std + 1e-5)),
       undo: (value: number) => value * std + mean,
+      condition: Math.max(1, norm(values) / (std + 1e-5)),
     };
   }
   return { y: values, undo: (value: number) => value };

@@ -1,0 +1,352 @@
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MonosemError } from '../../lib/error.js';
+import { FeatureActs } from '../../lib/sae/feature_acts.js';
+import { SAE } from '../../lib/sae/sae.js';
+import { Tensor } from '../../lib/tensor.js';
+import {
+  fixture,
+  type GoldenTensor,
+  numbers,
+  readGolden,
+  readJson,
+  relativeError,
+} from '../support/golden.js';
+
+const path = (folder: string) => fixture(`sae/${folder}`);
+const code = (expected: string, message?: RegExp) =>
+  expect.objectContaining({
+    code: expected,
+    ...(message && { message: expect.stringMatching(message) }),
+  });
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'monosem-sae-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A copy of a fixture whose cfg.json or weights are changed. */
+function broken(
+  name: string,
+  change: { cfg?: (text: string) => string; weights?: Buffer },
+): string {
+  const copy = mkdtempSync(join(folder, 'broken-'));
+  cpSync(path(name), copy, { recursive: true, dereference: true });
+  const cfg = join(copy, 'cfg.json');
+  if (change.cfg) writeFileSync(cfg, change.cfg(readFileSync(cfg, 'utf8')));
+  if (change.weights) writeFileSync(join(copy, 'sae_weights.safetensors'), change.weights);
+  return copy;
+}
+
+/** A safetensors file of zeros. */
+function zeros(shapes: Record<string, number[]>): Buffer {
+  let offset = 0;
+  const header = Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => {
+      const start = offset;
+      offset += shape.reduce((a, b) => a * b, 4);
+      return [name, { dtype: 'F32', shape, data_offsets: [start, offset] }];
+    }),
+  );
+  const text = Buffer.from(JSON.stringify(header).padEnd(1024));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([length, text, Buffer.alloc(offset)]);
+}
+
+describe('saveModel', () => {
+  it.each(readdirSync(fixture('sae')))(
+    '%s: the same bytes, and cfg.json reads back',
+    async (name) => {
+      const saved = join(folder, 'saved', name);
+      using sae = await SAE.loadFromDisk(path(name));
+      const { weightsPath, cfgPath } = await sae.saveModel(saved);
+      const weights = readFileSync(join(path(name), 'sae_weights.safetensors'));
+      expect(readFileSync(weightsPath).equals(weights)).toBe(true);
+      using again = await SAE.loadFromDisk(saved);
+      expect({ ...again.cfg, raw: {} }).toEqual({
+        ...sae.cfg,
+        raw: {},
+        metadata: expect.objectContaining(sae.cfg.metadata),
+      });
+      if (name.startsWith('v5')) return;
+      expect(readJson(cfgPath)).toEqual(readJson(join(path(name), 'cfg.json')));
+    },
+  );
+
+  it('keeps raw configuration, and writes what is true after changes', async () => {
+    using sae = await SAE.loadFromDisk(path('standard'));
+    expect(sae.cfg.raw).toMatchObject(readJson(join(path('standard'), 'cfg.json')));
+    sae.foldActivationNormScalingFactor(2);
+    sae.to({ dtype: 'bfloat16' });
+    const { cfgPath } = await sae.saveModel(join(folder, 'changed'));
+    expect(readJson(cfgPath)).toMatchObject({ dtype: 'bfloat16', normalize_activations: 'none' });
+    using again = await SAE.loadFromDisk(join(folder, 'changed'));
+    expect(again.dtype).toBe('bfloat16');
+    expect(await again.W_enc.data()).toEqual(await sae.W_enc.data());
+  });
+
+  it('refuses a place that cannot be written', async () => {
+    using sae = await SAE.loadFromDisk(path('standard'));
+    await expect(sae.saveModel(join(path('standard'), 'cfg.json', 'x'))).rejects.toThrow();
+  });
+});
+
+describe('dtype', () => {
+  it.each(['float16', 'bfloat16'] as const)('%s holds weights and gives results', async (dtype) => {
+    using wide = await SAE.loadFromDisk(path('jumprelu'));
+    using sae = await SAE.loadFromDisk(path('jumprelu'), { dtype });
+    const golden = readGolden(join(path('jumprelu'), 'io.safetensors'));
+    const { values, shape } = golden.get('x') as GoldenTensor;
+    using x = Tensor.from(Float32Array.from(values), shape);
+    expect([sae.dtype, sae.cfg.dtype, sae.W_enc.dtype]).toEqual([dtype, dtype, dtype]);
+    using acts = await sae.encode(x);
+    expect(acts.dense().dtype).toBe(dtype);
+    using out = await sae.decode(acts);
+    expect(out.dtype).toBe(dtype);
+    using forward = await sae.forward(x);
+    expect(forward.dtype).toBe(dtype);
+    using expected = await wide.forward(x);
+    expect(relativeError(await numbers(forward), await numbers(expected))).toBeLessThan(5e-2);
+    const { cache } = await sae.runWithCache(x);
+    for (const [, value] of cache) {
+      expect((value instanceof FeatureActs ? value.dense() : value).dtype).toBe(dtype);
+    }
+    wide.to({ dtype });
+    expect(await wide.W_dec.data()).toEqual(await sae.W_dec.data());
+    using moved = await wide.forward(x);
+    expect(await moved.data()).toEqual(await forward.data());
+  });
+
+  it('takes 16-bit and integer inputs into a float32 SAE', async () => {
+    using sae = await SAE.loadFromDisk(path('standard_2d'));
+    using ones = Tensor.ones([1, 48]);
+    using expected = await sae.forward(ones);
+    for (const [data, dtype] of [
+      [new Uint16Array(48).fill(0x3c00), 'float16'],
+      [new Uint16Array(48).fill(0x3f80), 'bfloat16'],
+    ] as const) {
+      using out = await sae.forward({ data, shape: [1, 48], dtype });
+      expect(await out.data()).toEqual(await expected.data());
+    }
+    using out = await sae.forward({ data: new Int32Array(48).fill(1), dims: [1, 48] });
+    expect(await out.data()).toEqual(await expected.data());
+  });
+});
+
+describe('what a folder may not hold', () => {
+  const shapes = { W_enc: [48, 192], b_enc: [192], W_dec: [192, 48], b_dec: [48] };
+  const load = (where: string) => SAE.loadFromDisk(where);
+
+  it('is missing, or lacks a file', async () => {
+    await expect(load(join(folder, 'nowhere'))).rejects.toThrow(code('ERR_NOT_FOUND', /nowhere/));
+    const copy = broken('standard', {});
+    rmSync(join(copy, 'sae_weights.safetensors'));
+    await expect(load(copy)).rejects.toThrow(code('ERR_NOT_FOUND', /sae_weights/));
+  });
+
+  it('has a cfg.json that is not JSON, lacks d_in, or names an unknown architecture', async () => {
+    const change = (cfg: (text: string) => string) => load(broken('standard', { cfg }));
+    await expect(change((text) => text.slice(0, 20))).rejects.toThrow(code('ERR_FORMAT', /JSON/));
+    await expect(change((text) => text.replace('"d_in"', '"din"'))).rejects.toThrow(
+      code('ERR_FORMAT', /lacks d_in/),
+    );
+    await expect(change((text) => text.replace('"standard"', '"standart"'))).rejects.toThrow(
+      code('ERR_UNSUPPORTED', /nearest: standard/),
+    );
+  });
+
+  it('has tensors missing, extra, of another shape or of integers', async () => {
+    const change = (weights: Buffer) => load(broken('standard', { weights }));
+    const { b_enc: _, ...without } = shapes;
+    await expect(change(zeros(without))).rejects.toThrow(code('ERR_FORMAT', /lack b_enc/));
+    await expect(change(zeros({ ...shapes, threshold: [192] }))).rejects.toThrow(
+      code('ERR_FORMAT', /have threshold/),
+    );
+    await expect(change(zeros({ ...shapes, W_dec: [48, 192] }))).rejects.toThrow(
+      code('ERR_SHAPE', /W_dec: .*\[192,48\].*\[48,192\]/),
+    );
+    const integers = Buffer.from(
+      zeros(shapes).toString('latin1').replaceAll('F32', 'I32'),
+      'latin1',
+    );
+    await expect(change(integers)).rejects.toThrow(code('ERR_DTYPE', /int32/));
+    expect((await load(broken('standard', { weights: zeros(shapes) }))).cfg.dSae).toBe(192);
+  });
+
+  it.each(readdirSync(fixture('bad')).filter((name) => name.startsWith('cfg_')))(
+    '%s',
+    async (name) => {
+      const loading = load(fixture(`bad/${name}`));
+      const { must } = readJson<{ must: string }>(fixture(`bad/${name}/note.json`));
+      if (must === 'refuse') await expect(loading).rejects.toBeInstanceOf(MonosemError);
+      else expect((await loading).cfg.dIn).toBe(16);
+      expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+    },
+  );
+});
+
+describe('bad input', () => {
+  it('has another width, rank or device', async () => {
+    using sae = await SAE.loadFromDisk(path('standard'));
+    const wide = { data: new Float32Array(100), shape: [2, 50] };
+    const message = /expects \[\.\.\., d_in\] with d_in = 48, got \[2,50\]/;
+    await expect(sae.encode(wide)).rejects.toThrow(code('ERR_SHAPE', message));
+    await expect(sae.forward(wide)).rejects.toThrow(code('ERR_SHAPE', message));
+    await expect(sae.decode(wide)).rejects.toThrow(code('ERR_SHAPE', /192/));
+    await expect(sae.encode(Tensor.from(1))).rejects.toThrow(code('ERR_SHAPE'));
+    using heads = await SAE.loadFromDisk(path('standard_hook_z'));
+    const four = { data: new Float32Array(2 * 5 * 12), shape: [2, 5, 12] };
+    await expect(heads.encode(four)).rejects.toThrow(code('ERR_SHAPE', /n_heads, d_head/));
+    using temporal = await SAE.loadFromDisk(path('temporal'));
+    const flat = { data: new Float32Array(48), shape: [1, 48] };
+    await expect(temporal.encode(flat)).rejects.toThrow(code('ERR_SHAPE', /\[batch, pos, 48\]/));
+    await expect(sae.encode({} as never)).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
+    await expect(sae.encode('text' as never)).rejects.toThrow(code('ERR_INVALID_ARGUMENT'));
+  });
+
+  it('names hook points that do not exist or do not fire', async () => {
+    using sae = await SAE.loadFromDisk(path('standard'));
+    using x = Tensor.zeros([1, 48]);
+    const hook = (name: string) => sae.runWithHooks(x, { fwdHooks: [[name, () => {}]] });
+    await expect(hook('hook_sae_act_post')).rejects.toThrow(code('ERR_HOOK', /hook_sae_acts_post/));
+    await expect(hook('hook_sae_error')).rejects.toThrow(code('ERR_HOOK', /useErrorTerm/));
+    expect(await hook('blocks.1.hook_resid_post.hook_sae_recons')).toBeInstanceOf(Tensor);
+    using transcoder = await SAE.loadFromDisk(path('transcoder'));
+    await expect(
+      transcoder.runWithHooks(x, { fwdHooks: [['hook_sae_output', () => {}]] }),
+    ).rejects.toThrow(code('ERR_HOOK', /attached/));
+    const wrong = ['hook_sae_recons', () => Tensor.zeros([1, 3])] as const;
+    await expect(sae.runWithHooks(x, { fwdHooks: [wrong] })).rejects.toThrow(
+      code('ERR_SHAPE', /hook_sae_recons expects \[\.\.\., 48\]/),
+    );
+  });
+
+  it('is a bare tensor where decoding needs the statistics of encode', async () => {
+    for (const name of ['standard_layer_norm', 'standard_constant_norm_rescale']) {
+      using sae = await SAE.loadFromDisk(path(name));
+      const dense = { data: new Float32Array(192), shape: [1, 192] };
+      await expect(sae.decode(dense)).rejects.toThrow(
+        code('ERR_INVALID_ARGUMENT', /statistics of encode/),
+      );
+    }
+  });
+
+  it('cannot be folded', async () => {
+    for (const name of ['topk', 'temporal', 'matching_pursuit']) {
+      using sae = await SAE.loadFromDisk(path(name));
+      expect(() => sae.foldWDecNorm()).toThrow(code('ERR_UNSUPPORTED'));
+      if (name === 'topk') continue;
+      expect(() => sae.foldActivationNormScalingFactor(2)).toThrow(code('ERR_UNSUPPORTED'));
+    }
+    using sae = await SAE.loadFromDisk(path('standard'));
+    for (const bad of [0, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => sae.foldActivationNormScalingFactor(bad)).toThrow(code('ERR_INVALID_ARGUMENT'));
+    }
+  });
+});
+
+describe('statistics', () => {
+  it('travel with slices and clones, so decode is pure', async () => {
+    for (const name of [
+      'standard_layer_norm',
+      'standard_constant_norm_rescale',
+      'topk_layer_norm',
+    ]) {
+      using sae = await SAE.loadFromDisk(path(name));
+      const golden = readGolden(join(path(name), 'io.safetensors'));
+      const { values, shape } = golden.get('x') as GoldenTensor;
+      using x = Tensor.from(Float32Array.from(values), shape);
+      using acts = await sae.encode(x);
+      using whole = await sae.decode(acts);
+      using part = acts.slice(-1, [2, 5]);
+      using clone = part.clone();
+      part.dispose();
+      using decoded = await sae.decode(clone);
+      using wanted = whole.slice(-1, [2, 5]);
+      expect(decoded.shape).toEqual(wanted.shape);
+      expect(relativeError(await decoded.data(), await wanted.data())).toBeLessThan(1e-6);
+    }
+  });
+
+  it('tell what the last encode did', async () => {
+    using sae = await SAE.loadFromDisk(path('jumprelu'));
+    expect(sae.stats()).toEqual({});
+    using x = Tensor.randn([5, 48], { seed: 1 });
+    using acts = await sae.encode(x);
+    const { path: taken, tokens, active } = sae.stats();
+    expect(taken).toEqual(expect.any(String));
+    expect(tokens).toBe(5);
+    expect(active).toBeCloseTo((await acts.nnz()) / 5, 5);
+  });
+});
+
+describe('disposal and aborting', () => {
+  it('throws after dispose; dispose in flight is safe, and twice', async () => {
+    const sae = await SAE.loadFromDisk(path('jumprelu'));
+    using x = Tensor.randn([64, 48], { seed: 1 });
+    const flying = sae.encode(x);
+    sae.dispose();
+    sae.dispose();
+    using acts = await flying;
+    expect(await acts.nnz()).toBeGreaterThan(0);
+    await expect(sae.encode(x)).rejects.toThrow(code('ERR_DISPOSED', /load it again/));
+    await expect(sae.decode(acts)).rejects.toThrow(code('ERR_DISPOSED'));
+    expect(() => sae.W_enc).toThrow(code('ERR_DISPOSED'));
+    expect(() => sae.to({ dtype: 'float16' })).toThrow(code('ERR_DISPOSED'));
+  });
+
+  it('ends an encode whose signal is aborted, before or during', async () => {
+    using sae = await SAE.loadFromDisk(path('jumprelu'));
+    using x = Tensor.randn([20000, 48], { seed: 1 });
+    const reason = new Error('enough');
+    await expect(sae.encode(x, { signal: AbortSignal.abort(reason) })).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_ABORTED', cause: reason }),
+    );
+    const control = new AbortController();
+    const flying = sae.encode(x, { signal: control.signal });
+    control.abort();
+    await expect(flying).rejects.toThrow(code('ERR_ABORTED'));
+    using acts = await sae.encode(x, { signal: new AbortController().signal });
+    expect(acts.shape).toEqual([20000, 192]);
+  });
+
+  it('leaves inputs alone, hooks that edit in place included', async () => {
+    using sae = await SAE.loadFromDisk(path('standard'));
+    using x = Tensor.randn([3, 48], { seed: 2 });
+    const before = await x.data();
+    const edit = (input: Tensor) => void input.fill(0);
+    sae.useErrorTerm = true;
+    using out = await sae.runWithHooks(x, { fwdHooks: [['hook_sae_input', edit]] });
+    expect(await x.data()).toEqual(before);
+    using encoded = await sae.encode(Tensor.zeros([3, 48]));
+    using decoded = await sae.decode(encoded);
+    sae.useErrorTerm = false;
+    using clean = await sae.forward(x);
+    // out = SAE(0) + (x - SAE(x))
+    using wanted = decoded.add(x.sub(clean));
+    expect(relativeError(await out.data(), await wanted.data())).toBeLessThan(1e-5);
+  });
+
+  it('runs many at once', async () => {
+    using sae = await SAE.loadFromDisk(path('topk'));
+    using x = Tensor.randn([4, 48], { seed: 3 });
+    using one = await sae.forward(x);
+    const expected = await one.data();
+    const all = await Promise.all(Array.from({ length: 20 }, () => sae.forward(x)));
+    for (const out of all) expect(await out.data()).toEqual(expected);
+  });
+
+  it('gives all precisions the same active set', async () => {
+    using sae = await SAE.loadFromDisk(path('standard_sparse'));
+    using x = Tensor.randn([16, 48], { seed: 4 });
+    using strict = await sae.encode(x);
+    for (const precision of ['certified', 'float32'] as const) {
+      using acts = await sae.encode(x, { precision });
+      expect((await acts.csr()).indices).toEqual((await strict.csr()).indices);
+    }
+  });
+});
