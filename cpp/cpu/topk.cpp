@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <vector>
 
+#include "cpu/row_kernels.h"
 #include "cpu/view.h"
 
 namespace monosem::cpu {
@@ -27,23 +29,32 @@ int64_t index_of(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key)
 /// Leaves the k largest keys of the run, in descending order. Keys below the k-th best so far are
 /// not even collected; what is collected is cut back to k whenever it has doubled.
 void select(const Run& run, int64_t n, int64_t k, std::vector<uint64_t>& keys) {
-  const int64_t capacity = std::max<int64_t>(2 * k, kRun);
+  const auto capacity = static_cast<size_t>(k + std::max<int64_t>(k, 64));
   keys.clear();
+  uint64_t bar_key = 0;
+  float bar = -std::numeric_limits<float>::infinity();
   auto cut = [&] {
     std::nth_element(keys.begin(), keys.begin() + (k - 1), keys.end(), std::greater<>());
     keys.resize(static_cast<size_t>(k));
-    return keys.back();
+    bar_key = keys.back();
+    bar = load(run.from(index_of(bar_key)));
   };
+  constexpr int64_t kStretch = 128;
   float scratch[kRun];
-  uint64_t bar = 0;
   for (int64_t begin = 0; begin < n; begin += kRun) {
     const int64_t count = std::min(kRun, n - begin);
     const float* x = read(run.from(begin), count, scratch);
-    for (int64_t i = 0; i < count; ++i) {
-      const uint64_t key = key_of(x[i], begin + i);
-      if (key <= bar) continue;
-      keys.push_back(key);
-      if (static_cast<int64_t>(keys.size()) >= capacity) bar = cut();
+    for (int64_t first = 0; first < count; first += kStretch) {
+      const int64_t end = std::min(count, first + kStretch);
+      // An equal value comes later, and so ranks lower. Most stretches end here.
+      if (bar_key > 0 && row_kernels().maximum(x + first, end - first) <= bar) continue;
+      for (int64_t i = first; i < end; ++i) {
+        if (bar_key > 0 && x[i] <= bar) continue;
+        const uint64_t key = key_of(x[i], begin + i);
+        if (key <= bar_key) continue;
+        keys.push_back(key);
+        if (keys.size() >= capacity) cut();
+      }
     }
   }
   if (static_cast<int64_t>(keys.size()) > k) cut();

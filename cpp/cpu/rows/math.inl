@@ -9,23 +9,12 @@ inline Vector horner(Vector x, Vector highest, Rest... rest) {
   return sum;
 }
 
-/// p * 2^n for an integral n in [-252, 254], in two steps so that subnormals round once. Adding
-/// 1.5 * 2^23 leaves the integer in the low bits.
-inline Vector scale_by_power(Vector p, Vector n) {
-  constexpr float kMagic = 12582912.0f;
-  Vector half = n * 0.5f + kMagic - kMagic;
-  Vector rest = n - half;
-  return p * from_bits((bits(half + kMagic) << 23) + 0x3f800000u) *
-         from_bits((bits(rest + kMagic) << 23) + 0x3f800000u);
-}
-
 /// e^(x + correction) for a correction below 1e-5: within 1 ulp (1.1 where the result is
 /// subnormal).
 inline Vector exp(Vector x, Vector correction) {
   constexpr float kMagic = 12582912.0f;
-  // Beyond these the result is 0 or infinity. NaN fails both comparisons and stays.
-  Vector bounded = x > 89.0f ? splat(89.0f) : x;
-  bounded = bounded < -104.0f ? splat(-104.0f) : bounded;
+  // Beyond these the result is 0 or infinity. NaN stays.
+  Vector bounded = larger(splat(-104.0f), smaller(splat(89.0f), x));
   Vector n = bounded * 1.44269504f + kMagic - kMagic;
   Vector r = fma(n, splat(-0.693145752f), bounded);
   r = fma(n, splat(-1.42860677e-6f), r) + correction;
@@ -55,7 +44,7 @@ inline Vector tanh(Vector x) {
 /// 1 + erf has cancelled. (a + 3) g(a) is a polynomial in (a - 3) / (a + 3).
 inline Vector gelu(Vector x) {
   Vector a = absolute(x);
-  Vector bounded = a > 15.0f ? splat(15.0f) : a;
+  Vector bounded = smaller(splat(15.0f), a);
   Vector inverse = 1.0f / (bounded + 3.0f);
   Vector t = (bounded - 3.0f) * inverse;
   Vector g = horner(t, splat(5.445469e-05f), 0.00013125276f, -0.00024475547f, -0.0010325237f,

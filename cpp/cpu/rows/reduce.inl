@@ -20,27 +20,43 @@ inline double sum_squares_row(const float* x, int64_t n, float center) {
 }
 
 /// A NaN, once met, is never replaced by a number: nothing is larger than it.
+inline Vector larger_or_nan(Vector largest, Vector v) {
+  return (v > largest) | (v != v) ? v : largest;
+}
+
+/// Four chains, because each step waits for the comparison before it.
 inline float maximum_row(const float* x, int64_t n) {
-  Vector largest = splat(-__builtin_inff());
+  constexpr int kChains = 4;
+  Vector largest[kChains];
+  for (Vector& chain : largest) chain = splat(-__builtin_inff());
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Vector v = load(x + i);
-    largest = (v > largest) | (v != v) ? v : largest;
-  }
+  for (; i + kChains * kLanes <= n; i += kChains * kLanes)
+    for (int c = 0; c < kChains; ++c)
+      largest[c] = larger_or_nan(largest[c], load(x + i + c * kLanes));
+  for (; i + kLanes <= n; i += kLanes) largest[0] = larger_or_nan(largest[0], load(x + i));
+  for (int c = 1; c < kChains; ++c) largest[0] = larger_or_nan(largest[0], largest[c]);
   float result = -__builtin_inff();
   auto take = [&](float v) { result = (v > result) | (v != v) ? v : result; };
-  for (int64_t j = 0; j < kLanes; ++j) take(lane(largest, j));
+  for (int64_t j = 0; j < kLanes; ++j) take(lane(largest[0], j));
   for (; i < n; ++i) take(x[i]);
   return result;
 }
 
+/// The sum gathers in float32 over short stretches of positive terms, which cost it a few units in
+/// the last place of each, and in double from there.
 inline double exp_sum_row(const float* x, float* out, int64_t n, float shift) {
+  constexpr int64_t kStretch = 8 * kLanes;
   DoubleSum sum;
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Vector e = exp(load(x + i) - shift);
-    sum.add(e);
-    store(out + i, e);
+  while (i + kLanes <= n) {
+    const int64_t end = i + kStretch <= n ? i + kStretch : n - n % kLanes;
+    Vector stretch = splat(0.0f);
+    for (; i < end; i += kLanes) {
+      Vector e = exp(load(x + i) - shift);
+      stretch += e;
+      store(out + i, e);
+    }
+    sum.add(stretch);
   }
   double rest = 0;
   if (i < n) {

@@ -30,11 +30,14 @@ inline void store_halves(uint16_t* p, Bits b) {
 
 inline Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 inline Vector square_root(Vector v) { return _mm256_sqrt_ps(v); }
+/// The second operand where either is NaN.
+inline Vector smaller(Vector a, Vector b) { return _mm256_min_ps(a, b); }
+inline Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
 inline float lane(Vector v, int64_t i) { return v[i]; }
 
 struct DoubleSum {
   __m256d low, high;
-  // Written out: a constructor of the compiler\'s own would not have the instruction set.
+  // Written out: a constructor of the compiler's own would not have the instruction set.
   DoubleSum() : low(_mm256_setzero_pd()), high(_mm256_setzero_pd()) {}
   void add(Vector v) {
     low += _mm256_cvtps_pd(_mm256_castps256_ps128(v));
@@ -51,3 +54,5 @@ struct DoubleSum {
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
   }
 };
+
+#include "cpu/rows/scale_by_power.inl"

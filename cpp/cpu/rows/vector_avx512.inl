@@ -25,11 +25,16 @@ inline void store_halves(uint16_t* p, Bits b) {
 
 inline Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 inline Vector square_root(Vector v) { return _mm512_sqrt_ps(v); }
+/// The second operand where either is NaN.
+inline Vector smaller(Vector a, Vector b) { return _mm512_min_ps(a, b); }
+inline Vector larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+/// p * 2^n for an integral n.
+inline Vector scale_by_power(Vector p, Vector n) { return _mm512_scalef_ps(p, n); }
 inline float lane(Vector v, int64_t i) { return v[i]; }
 
 struct DoubleSum {
   __m512d low, high;
-  // Written out: a constructor of the compiler\'s own would not have the instruction set.
+  // Written out: a constructor of the compiler's own would not have the instruction set.
   DoubleSum() : low(_mm512_setzero_pd()), high(_mm512_setzero_pd()) {}
   void add(Vector v) {
     low += _mm512_cvtps_pd(_mm512_castps512_ps256(v));

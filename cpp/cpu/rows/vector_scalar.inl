@@ -22,6 +22,9 @@ inline Vector fma(Vector a, Vector b, Vector c) {
   return static_cast<float>(double{a} * double{b} + double{c});
 }
 inline Vector square_root(Vector v) { return __builtin_sqrtf(v); }
+/// The second operand where either is NaN, as the vector instructions have it.
+inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
+inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
 inline float lane(Vector v, int64_t) { return v; }
 
 struct DoubleSum {
@@ -30,3 +33,5 @@ struct DoubleSum {
   void add_square(Vector v) { value += double{v} * double{v}; }
   double total() const { return value; }
 };
+
+#include "cpu/rows/scale_by_power.inl"
