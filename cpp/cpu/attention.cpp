@@ -72,8 +72,8 @@ class Block {
         queries_(s_.block_rows * s_.d_head),
         packed_queries_(s_.block_rows * s_.d_head + kSlack),
         scores_(s_.block_rows * s_.score_width),
-        weights_(std::max(s_.block_rows * s_.tile_keys, s_.d_head) + kSlack),
-        panel_(std::max(s_.d_head, s_.tile_keys) * kernels_.tile_columns + kSlack) {}
+        weights_(s_.block_rows * std::max(s_.tile_keys, s_.d_head) + kSlack),
+        packed_(std::max(s_.d_head * s_.score_width, s_.tile_keys * s_.sum_width) + kSlack) {}
 
   void start(int64_t task) {
     batch = task / (s_.key_heads * s_.blocks);
@@ -109,8 +109,7 @@ class Block {
       kernels_.dot_rows(queries_.get(), s_.d_head, rows, at(a_.k, key), a_.k.dtype, a_.k.stride[1],
                         n, s_.d_head, scores_.get(), s_.score_width);
     } else {
-      const Operand keys{at(a_.k, key), a_.k.dtype, a_.k.stride[1], a_.k.stride[3]};
-      multiply(packed_queries_.get(), s_.d_head, keys, n, scores_.get(), s_.score_width, false);
+      score_panels(key, n);
     }
     for (int64_t r = 0; r < rows; ++r) {
       if (a_.softcap > 0) row_kernels().unary(MONOSEM_SOFTCAP, scores(r), scores(r), n, a_.softcap);
@@ -121,18 +120,13 @@ class Block {
 
   /// sums[r, :] += sum over the tile of scores(r)[j] * v[key + j, :]
   void add_values(int64_t key, int64_t n, float* sums) {
-    if (s_.reads_in_place) {
-      float* tile_sums = weights_.get();
-      for (int64_t r = 0; r < rows; ++r) {
-        kernels_.sum_rows(scores(r), s_.score_width, 1, at(a_.v, key), a_.v.dtype, a_.v.stride[1],
-                          s_.d_head, n, tile_sums, s_.d_head);
-        float* sum = sums + r * s_.sum_width;
-        row_kernels().binary(MONOSEM_ADD, sum, tile_sums, sum, s_.d_head);
-      }
-    } else {
-      const Operand values{at(a_.v, key), a_.v.dtype, a_.v.stride[3], a_.v.stride[1]};
-      pack_rows(scores_.get(), s_.score_width, n, weights_.get());
-      multiply(weights_.get(), n, values, s_.d_head, sums, s_.sum_width, true);
+    if (!s_.reads_in_place) return add_panels(key, n, sums);
+    float* tile_sums = weights_.get();
+    kernels_.sum_rows(scores(0), s_.score_width, rows, at(a_.v, key), a_.v.dtype, a_.v.stride[1],
+                      s_.d_head, n, tile_sums, s_.d_head);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* sum = sums + r * s_.sum_width;
+      row_kernels().binary(MONOSEM_ADD, sum, tile_sums + r * s_.d_head, sum, s_.d_head);
     }
   }
 
@@ -152,18 +146,38 @@ class Block {
     }
   }
 
-  /// c[r, j] (+)= packed rows . lane j of `right`, over the depth.
-  void multiply(const float* packed, int64_t depth, const Operand& right, int64_t lanes, float* c,
-                int64_t c_stride, bool accumulate) const {
-    for (int64_t j = 0; j < lanes; j += kernels_.tile_columns) {
-      pack_panels(kernels_, right.at(j, 0), std::min<int64_t>(kernels_.tile_columns, lanes - j),
-                  depth, panel_.get(), kernels_.tile_columns);
-      for (int64_t r = 0; r < rows; r += kernels_.tile_rows) {
-        const int64_t height = std::min<int64_t>(kernels_.tile_rows, rows - r);
-        kernels_.tile[height - 1](depth, packed + r * depth, panel_.get(), c + r * c_stride + j,
-                                  c_stride, accumulate);
-      }
-    }
+  /// Of the keys [key, key + n), how many the last row of the panel at row r sees by causality:
+  /// what lies beyond is computed for none of its rows.
+  int64_t depth_of(int64_t r, int64_t key, int64_t n) const {
+    const int64_t last = std::min(r + kernels_.tile_rows, rows) - 1;
+    return std::clamp<int64_t>(end(query(last)) - key, 0, n);
+  }
+
+  void score_panels(int64_t key, int64_t n) const {
+    const Operand keys{at(a_.k, key), a_.k.dtype, a_.k.stride[1], a_.k.stride[3]};
+    const int64_t columns = kernels_.tile_columns;
+    pack_panels(kernels_, keys, n, s_.d_head, packed_.get(), columns);
+    for (int64_t j = 0; j < n; j += columns)
+      for (int64_t r = 0; r < rows; r += kernels_.tile_rows)
+        if (j < depth_of(r, key, n))
+          tile(r)(s_.d_head, packed_queries_.get() + r * s_.d_head, packed_.get() + j * s_.d_head,
+                  scores(r) + j, s_.score_width, false);
+  }
+
+  void add_panels(int64_t key, int64_t n, float* sums) const {
+    const Operand values{at(a_.v, key), a_.v.dtype, a_.v.stride[3], a_.v.stride[1]};
+    const int64_t columns = kernels_.tile_columns;
+    pack_rows(scores_.get(), s_.score_width, n, weights_.get());
+    pack_panels(kernels_, values, s_.d_head, n, packed_.get(), columns);
+    for (int64_t j = 0; j < s_.d_head; j += columns)
+      for (int64_t r = 0; r < rows; r += kernels_.tile_rows)
+        tile(r)(depth_of(r, key, n), weights_.get() + r * n, packed_.get() + j * n,
+                sums + r * s_.sum_width + j, s_.sum_width, true);
+  }
+
+  /// The kernel of the panel at row r.
+  Microkernels::Tile tile(int64_t r) const {
+    return kernels_.tile[std::min<int64_t>(kernels_.tile_rows, rows - r) - 1];
   }
 
   void hide(float* row, int64_t query, int64_t key, int64_t n) const {
@@ -180,7 +194,7 @@ class Block {
   const Microkernels& kernels_ = microkernels();
   const monosem_attention& a_;
   const Sizes& s_;
-  Memory<float> queries_, packed_queries_, scores_, weights_, panel_;
+  Memory<float> queries_, packed_queries_, scores_, weights_, packed_;
   int64_t key_head_ = 0, first_ = 0;
 };
 

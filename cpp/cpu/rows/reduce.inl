@@ -35,10 +35,8 @@ inline float maximum_row(const float* x, int64_t n) {
       largest[c] = larger_or_nan(largest[c], load(x + i + c * kLanes));
   for (; i + kLanes <= n; i += kLanes) largest[0] = larger_or_nan(largest[0], load(x + i));
   for (int c = 1; c < kChains; ++c) largest[0] = larger_or_nan(largest[0], largest[c]);
-  float result = -__builtin_inff();
-  auto take = [&](float v) { result = (v > result) | (v != v) ? v : result; };
-  for (int64_t j = 0; j < kLanes; ++j) take(lane(largest[0], j));
-  for (; i < n; ++i) take(x[i]);
+  float result = lane_maximum(largest[0]);
+  for (; i < n; ++i) result = (x[i] > result) | (x[i] != x[i]) ? x[i] : result;
   return result;
 }
 

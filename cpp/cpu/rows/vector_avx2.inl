@@ -33,7 +33,13 @@ inline Vector square_root(Vector v) { return _mm256_sqrt_ps(v); }
 /// The second operand where either is NaN.
 inline Vector smaller(Vector a, Vector b) { return _mm256_min_ps(a, b); }
 inline Vector larger(Vector a, Vector b) { return _mm256_max_ps(a, b); }
-inline float lane(Vector v, int64_t i) { return v[i]; }
+/// NaN if a lane is.
+inline float lane_maximum(Vector v) {
+  if (_mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0) return __builtin_nanf("");
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
 
 struct DoubleSum {
   __m256d low, high;

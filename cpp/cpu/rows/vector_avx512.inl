@@ -30,7 +30,11 @@ inline Vector smaller(Vector a, Vector b) { return _mm512_min_ps(a, b); }
 inline Vector larger(Vector a, Vector b) { return _mm512_max_ps(a, b); }
 /// p * 2^n for an integral n.
 inline Vector scale_by_power(Vector p, Vector n) { return _mm512_scalef_ps(p, n); }
-inline float lane(Vector v, int64_t i) { return v[i]; }
+/// NaN if a lane is.
+inline float lane_maximum(Vector v) {
+  if (_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0) return __builtin_nanf("");
+  return _mm512_reduce_max_ps(v);
+}
 
 struct DoubleSum {
   __m512d low, high;

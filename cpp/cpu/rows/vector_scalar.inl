@@ -25,7 +25,8 @@ inline Vector square_root(Vector v) { return __builtin_sqrtf(v); }
 /// The second operand where either is NaN, as the vector instructions have it.
 inline Vector smaller(Vector a, Vector b) { return a < b ? a : b; }
 inline Vector larger(Vector a, Vector b) { return a > b ? a : b; }
-inline float lane(Vector v, int64_t) { return v; }
+/// NaN if a lane is.
+inline float lane_maximum(Vector v) { return v; }
 
 struct DoubleSum {
   double value = 0;
