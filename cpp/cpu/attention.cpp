@@ -22,7 +22,7 @@ namespace {
 
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
 constexpr int64_t kRows = 84;      // of a block: whole register tiles of every instruction set
-constexpr int64_t kKeys = 64;      // of a tile, when keys and values are packed
+constexpr int64_t kKeys = 128;      // of a tile, when keys and values are packed
 constexpr int64_t kFewRows = 4;    // up to here (decoding) packing costs more than it saves
 constexpr int64_t kFewKeys = 512;  // of a tile then
 
