@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#include "cpu/row_kernels.h"
+#include "cpu/isa.h"
 #include "cpu/view.h"
 
 namespace monosem::cpu {
@@ -15,11 +15,10 @@ namespace {
 /// Elements of a transposing copy's square tile: 16 KiB of float32, in the first cache twice.
 constexpr int64_t kTile = 64;
 
-/// dst[i, j] = src[i, j] of `Item`s where dst is contiguous along j and src along i.
-template <class Item>
-void transpose(Item* dst, int64_t dst_stride, const Item* src, int64_t src_stride, int64_t rows,
-               int64_t columns) {
-  constexpr int64_t kBlock = 16;
+/// dst[i, j] = src[i, j] of 16-bit items where dst is contiguous along j and src along i.
+void transpose(uint16_t* dst, int64_t dst_stride, const uint16_t* src, int64_t src_stride,
+               int64_t rows, int64_t columns) {
+  constexpr int64_t kBlock = 32;  // a cache line of either side
   for (int64_t i = 0; i < rows; i += kBlock) {
     for (int64_t j = 0; j < columns; j += kBlock) {
       const int64_t i_end = std::min(rows, i + kBlock), j_end = std::min(columns, j + kBlock);
@@ -29,15 +28,26 @@ void transpose(Item* dst, int64_t dst_stride, const Item* src, int64_t src_strid
   }
 }
 
-/// A plane of rows x columns, dst contiguous along columns and src along rows.
+/// The same of 32-bit items, by the vector kernel as far as whole blocks of 16 columns go.
+void transpose(float* dst, int64_t dst_stride, const float* src, int64_t src_stride, int64_t rows,
+               int64_t columns) {
+  const int64_t whole = columns - columns % 16;
+  for (int64_t c = 0; c < whole; c += 16)
+    microkernels().interleave(src + c * src_stride, src_stride, 16, rows, dst + c, dst_stride);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = whole; c < columns; ++c) dst[r * dst_stride + c] = src[c * src_stride + r];
+}
+
+/// A plane of rows x columns, rows <= kTile, dst contiguous along columns and src along rows.
 void transpose_plane(const Run& dst, int64_t dst_stride, const Run& src, int64_t src_stride,
                      int64_t rows, int64_t columns) {
   if (dst.dtype == src.dtype) {
-    auto move = [&]<class Item>(Item) {
-      transpose(reinterpret_cast<Item*>(dst.data), dst_stride,
-                reinterpret_cast<const Item*>(src.data), src_stride, rows, columns);
-    };
-    return item_size(dst.dtype) == 2 ? move(uint16_t{}) : move(uint32_t{});
+    // Bits are moved: which 32-bit type they are does not matter.
+    if (item_size(dst.dtype) == 4)
+      return transpose(reinterpret_cast<float*>(dst.data), dst_stride,
+                       reinterpret_cast<const float*>(src.data), src_stride, rows, columns);
+    return transpose(reinterpret_cast<uint16_t*>(dst.data), dst_stride,
+                     reinterpret_cast<const uint16_t*>(src.data), src_stride, rows, columns);
   }
   // Converted on both sides of a float32 tile.
   float loaded[kTile * kTile], turned[kTile * kTile];
@@ -47,11 +57,13 @@ void transpose_plane(const Run& dst, int64_t dst_stride, const Run& src, int64_t
       const int64_t start = (j + c) * src_stride * item_size(src.dtype);
       load({src.data + start, src.dtype, 1}, rows, loaded + c * kTile);
     }
-    transpose(turned, kTile, loaded, kTile, rows, width);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t start = (r * dst_stride + j) * item_size(dst.dtype);
-      store({dst.data + start, dst.dtype, 1}, width, turned + r * kTile);
+    const Run to{dst.data + j * item_size(dst.dtype), dst.dtype, 1};
+    if (dst.dtype == MONOSEM_FLOAT32) {
+      transpose(reinterpret_cast<float*>(to.data), dst_stride, loaded, kTile, rows, width);
+      continue;
     }
+    transpose(turned, kTile, loaded, kTile, rows, width);
+    for (int64_t r = 0; r < rows; ++r) store(to.from(r * dst_stride), width, turned + r * kTile);
   }
 }
 

@@ -75,6 +75,15 @@ monosem_csr build(int64_t tokens, int64_t d_sae, int64_t work, const EmitRow& em
   return {tokens, d_sae, total, offsets.release(), indices.release(), values.release()};
 }
 
+constexpr int64_t kStretch = 32;
+
+/// Most stretches of a dense tensor of activations are. Branch-free, so that it vectorises.
+bool all_zero(const float* x) {
+  int nonzero = 0;
+  for (int64_t i = 0; i < kStretch; ++i) nonzero |= x[i] != 0.0f;
+  return nonzero == 0;
+}
+
 int64_t entries_per_token(const monosem_csr& csr) {
   return csr.tokens > 0 ? csr.nnz / csr.tokens + 1 : 1;
 }
@@ -89,7 +98,11 @@ void csr_from_dense(const View& dense, monosem_csr& out) {
     for (int64_t first = 0; first < d_sae; first += kRun) {
       const int64_t n = std::min(kRun, d_sae - first);
       const float* x = read(run.from(first), n, scratch);
-      for (int64_t j = 0; j < n; ++j) emit(static_cast<uint32_t>(first + j), x[j]);
+      for (int64_t j = 0; j < n; j += kStretch) {
+        const int64_t stretch_end = std::min(n, j + kStretch);
+        if (stretch_end - j == kStretch && all_zero(x + j)) continue;
+        for (int64_t i = j; i < stretch_end; ++i) emit(static_cast<uint32_t>(first + i), x[i]);
+      }
     }
   });
 }

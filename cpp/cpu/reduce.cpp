@@ -102,34 +102,48 @@ void reduce_rows(int32_t op, const View& dst, const View& src) {
   }
 }
 
+/// Neighbouring outputs, in arrays so that the compiler vectorises over them.
+struct Strip {
+  static constexpr int64_t kWidth = 128;
+  double sum[kWidth] = {};
+  float largest[kWidth];
+  int32_t index[kWidth] = {};
+
+  Strip() { std::fill_n(largest, kWidth, kLowest); }
+
+  /// Adds row i.
+  void take(int32_t op, const float* x, int64_t width, int64_t i) {
+    if (op == MONOSEM_SUM || op == MONOSEM_MEAN) {
+      for (int64_t j = 0; j < width; ++j) sum[j] += double{x[j]};
+    } else if (op == MONOSEM_NORM2) {
+      for (int64_t j = 0; j < width; ++j) sum[j] += double{x[j]} * double{x[j]};
+    } else {
+      for (int64_t j = 0; j < width; ++j) {
+        const bool larger = (x[j] > largest[j]) | ((x[j] != x[j]) & (largest[j] == largest[j]));
+        largest[j] = larger ? x[j] : largest[j];
+        index[j] = larger ? static_cast<int32_t>(i) : index[j];
+      }
+    }
+  }
+};
+
 /// The outputs lie side by side: a strip of them grows row by row.
 void reduce_columns(int32_t op, const View& dst, const View& src) {
-  constexpr int64_t kStrip = 128;
   const int64_t n = src.shape[1], inner = src.shape[2];
-  const int64_t strips = (inner + kStrip - 1) / kStrip;
-  parallel(src.shape[0] * strips, n * kStrip, [&](int64_t begin, int64_t end) {
+  const int64_t strips = (inner + Strip::kWidth - 1) / Strip::kWidth;
+  parallel(src.shape[0] * strips, n * Strip::kWidth, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t outer = task / strips, first = task % strips * kStrip;
-      const int64_t width = std::min(kStrip, inner - first);
-      Partial partial[kStrip];
-      float scratch[kStrip];
+      const int64_t outer = task / strips, first = task % strips * Strip::kWidth;
+      const int64_t width = std::min(Strip::kWidth, inner - first);
+      Strip strip;
+      float scratch[Strip::kWidth];
       for (int64_t i = 0; i < n; ++i) {
-        const Run run =
-            run_at(src, outer * src.stride[0] + i * src.stride[1] + first * src.stride[2]);
-        const float* x = read(run, width, scratch);
-        for (int64_t j = 0; j < width; ++j) {
-          const double v = double{x[j]};
-          if (op == MONOSEM_SUM || op == MONOSEM_MEAN) {
-            partial[j].sum += v;
-          } else if (op == MONOSEM_NORM2) {
-            partial[j].sum += v * v;
-          } else if (is_larger(x[j], partial[j].largest)) {
-            partial[j] = {0, x[j], i};
-          }
-        }
+        const int64_t start = outer * src.stride[0] + i * src.stride[1] + first * src.stride[2];
+        strip.take(op, read(run_at(src, start), width, scratch), width, i);
       }
       for (int64_t j = 0; j < width; ++j)
-        write(op, run_at(dst, outer * dst.stride[0] + (first + j) * dst.stride[1]), partial[j], n);
+        write(op, run_at(dst, outer * dst.stride[0] + (first + j) * dst.stride[1]),
+              {strip.sum[j], strip.largest[j], strip.index[j]}, n);
     }
   });
 }
