@@ -15,10 +15,24 @@ const x = Tensor.from([[1, -2], [3, 4]]);
 x.relu().sum().item().then((sum) => {
   if (sum !== 8) throw new Error('expected 8, got ' + sum);
 });`;
+const types = `
+import { type FeatureActs, SAE, Tensor } from 'monosem';
+export async function sum(folder: string): Promise<number> {
+  using sae = await SAE.loadFromDisk(folder);
+  using acts: FeatureActs = await sae.encode(Tensor.ones([1, sae.cfg.dIn]));
+  return acts.nnz();
+}
+`;
 const programs = {
   'esm.mjs': `import { Tensor } from 'monosem';${use}`,
   'commonjs.cjs': `const { Tensor } = require('monosem');${use}`,
 };
+
+const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+const typeOptions = [
+  ...['--ignoreConfig', '--noEmit', '--strict', '--exactOptionalPropertyTypes'],
+  ...['--target', 'es2023', '--module', 'nodenext', '--lib', 'es2023,esnext.disposable,dom'],
+];
 
 let passed = 0;
 function check(name, body) {
@@ -37,7 +51,9 @@ function install(name, tarball, ...options) {
     check(`${name}: ${file}`, () => run(folder, process.execPath, file));
   }
   check(`${name}: npx monosem devices`, () => run(folder, 'npx', 'monosem', 'devices'));
-  return folder;
+  check(`${name}: npx monosem info`, () => run(folder, 'npx', 'monosem', 'info'));
+  writeFileSync(join(folder, 'types.mts'), types);
+  check(`${name}: types`, () => run(folder, process.execPath, tsc, ...typeOptions, 'types.mts'));
 }
 
 /** The tarball's own files with this tree's binaries as its prebuild, packed again. */
