@@ -53,9 +53,8 @@ export async function loadPretrained(
   const loader = loaderOf(options.loader ?? resolved.loader);
   const device = resolveDevice(options.device) as Device;
   const location = hubLocation(resolved, options, device);
-  const described = await describe(loader, location);
-  const loaded = await load(loader, described, device, options.signal);
-  const isScaled = described.cfg.normalizeActivations === 'expected_average_only_in';
+  const loaded = await load(loader, location, device, options.signal);
+  const isScaled = loaded.cfgDict.normalize_activations === 'expected_average_only_in';
   const normScalingFactor = isScaled ? resolved.normScalingFactor : undefined;
   const advice =
     isScaled && normScalingFactor === undefined
@@ -95,7 +94,7 @@ export async function loadFromFolder(
       ...(options.dtype === undefined ? {} : { dtype: options.dtype }),
     },
   };
-  return load(loader, await describe(loader, location), device);
+  return load(loader, location, device);
 }
 
 /**
@@ -112,16 +111,17 @@ export async function fetchDecoderRow(
   const resolved = resolve(release, saeId);
   const location = hubLocation(resolved, { ...options, dtype: 'float32' }, 'cpu');
   const loader = loaderOf(options.loader ?? resolved.loader);
-  const { cfg, sources } = await describe(loader, location, true);
-  if (!Number.isInteger(feature) || feature < 0 || feature >= cfg.dSae) {
-    throw new MonosemError(
-      'ERR_INVALID_ARGUMENT',
-      `${release} ${saeId} has features 0 to ${cfg.dSae - 1}, got ${feature}`,
-    );
-  }
-  const row = await decoderRow(sources, feature);
-  const scaled = cfg.normalizeActivations === 'expected_average_only_in';
-  const factor = Math.fround(scaled ? (resolved.normScalingFactor ?? 1) : 1);
+  const { row, isScaled } = await describe(loader, location, true, async ({ cfg, sources }) => {
+    if (!Number.isInteger(feature) || feature < 0 || feature >= cfg.dSae) {
+      throw new MonosemError(
+        'ERR_INVALID_ARGUMENT',
+        `${release} ${saeId} has features 0 to ${cfg.dSae - 1}, got ${feature}`,
+      );
+    }
+    const scaled = cfg.normalizeActivations === 'expected_average_only_in';
+    return { row: await decoderRow(sources, feature), isScaled: scaled };
+  });
+  const factor = Math.fround(isScaled ? (resolved.normScalingFactor ?? 1) : 1);
   const folded = row.map((value) => value / factor);
   if (!options.foldWDecNorm) return folded;
   const norm = Math.max(Math.hypot(...folded), 1e-8);
@@ -168,20 +168,18 @@ function hubLocation(resolved: ResolvedSae, options: SaeFileOptions, device: Dev
   return { repoId, folder: path, files: new Snapshot(repoId, options), overrides };
 }
 
-async function load(
+function load(
   loader: Loader,
-  described: DescribedSae,
+  location: SaeLocation,
   device: Device,
   signal?: AbortSignal,
 ): Promise<LoadedSae> {
-  const weights = await loadWeights(described, device, signal);
-  const logSparsity = await described.logSparsity?.load('float32', device);
-  return {
+  return describe(loader, location, false, async (described) => ({
     cfgDict: described.cfgDict,
     raw: described.raw,
-    weights,
-    logSparsity,
+    weights: await loadWeights(described, device, signal),
+    logSparsity: await described.logSparsity?.load('float32', device),
     normScalingFactor: undefined,
     warnings: loader.caution === undefined ? [] : [loader.caution],
-  };
+  }));
 }

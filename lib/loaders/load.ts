@@ -36,31 +36,43 @@ export async function readConfig(
   loader: Loader,
   location: SaeLocation,
 ): Promise<Record<string, unknown>> {
-  return migrateConfig(await loader.config({ ...location, open: opener(location.files, true) }));
+  const files = new OpenFiles(location.files, true);
+  try {
+    return migrateConfig(await loader.config({ ...location, open: files.open }));
+  } finally {
+    await files.close();
+  }
 }
 
 /**
  * Reads configuration and directory of an SAE and checks that the parameters are exactly those of its
- * architecture, name by name and shape by shape, before any of them is read. `remote`: by ranges, where
+ * architecture, name by name and shape by shape, before any of them is read; then `use` may read them, after
+ * which the files are closed. `remote`: by ranges, where
  * the file's form allows it. Throws ERR_FORMAT, ERR_SHAPE or ERR_DTYPE for what does not fit, and what
  * readers and hub throw.
  */
-export async function describe(
+export async function describe<R>(
   loader: Loader,
   location: SaeLocation,
-  remote = false,
-): Promise<DescribedSae> {
-  const input: LoaderInput = { ...location, open: opener(location.files, remote) };
-  const flat = await loader.config(input);
-  const sources = await loader.weights(input, flat);
-  const raw = (await loader.raw?.(input)) ?? flat;
-  const cfgDict = migrateConfig(flat);
-  const cfg = parseConfig(cfgDict, raw);
-  // As torch's strict load_state_dict: nothing missing, nothing unexpected, every shape as configured.
-  const expected = architectureOf(cfg.architecture).parameters(cfg);
-  checkWeights(cfg.architecture, expected, new Map(Object.entries(sources)));
-  const logSparsity = remote ? undefined : await loader.logSparsity?.(input);
-  return { raw, cfgDict, cfg, sources, logSparsity };
+  remote: boolean,
+  use: (described: DescribedSae) => Promise<R>,
+): Promise<R> {
+  const files = new OpenFiles(location.files, remote);
+  const input: LoaderInput = { ...location, open: files.open };
+  try {
+    const flat = await loader.config(input);
+    const sources = await loader.weights(input, flat);
+    const raw = (await loader.raw?.(input)) ?? flat;
+    const cfgDict = migrateConfig(flat);
+    const cfg = parseConfig(cfgDict, raw);
+    // As torch's strict load_state_dict: nothing missing, nothing unexpected, every shape as configured.
+    const expected = architectureOf(cfg.architecture).parameters(cfg);
+    checkWeights(cfg.architecture, expected, new Map(Object.entries(sources)));
+    const logSparsity = remote ? undefined : await loader.logSparsity?.(input);
+    return await use({ raw, cfgDict, cfg, sources, logSparsity });
+  } finally {
+    await files.close();
+  }
 }
 
 /** Loads every parameter, one after the other, so that what each needs on the way is freed before the next. */
@@ -82,17 +94,33 @@ export async function loadWeights(
   return weights;
 }
 
-function opener(files: SaeFiles, remote: boolean): LoaderInput['open'] {
-  const opened = new Map<string, Promise<WeightsFile>>();
-  const openFile = async (path: string, kind: WeightsKind): Promise<WeightsFile> => {
-    const ranged = remote ? await RemoteWeightsFile.open(files, path, kind) : undefined;
-    return ranged ?? new LocalWeightsFile(path, await files.file(path), kind);
-  };
-  return (path, kind) => {
-    const known = opened.get(path);
+/** The weights files of one SAE. */
+class OpenFiles {
+  readonly #files: SaeFiles;
+  readonly #remote: boolean;
+  readonly #opened = new Map<string, Promise<WeightsFile>>();
+
+  constructor(files: SaeFiles, remote: boolean) {
+    this.#files = files;
+    this.#remote = remote;
+  }
+
+  readonly open = (path: string, kind: WeightsKind): Promise<WeightsFile> => {
+    const known = this.#opened.get(path);
     if (known !== undefined) return known;
-    const file = openFile(path, kind);
-    opened.set(path, file);
+    const file = this.#openFile(path, kind);
+    this.#opened.set(path, file);
     return file;
   };
+
+  async #openFile(path: string, kind: WeightsKind): Promise<WeightsFile> {
+    const ranged = this.#remote && (await RemoteWeightsFile.open(this.#files, path, kind));
+    return ranged || new LocalWeightsFile(path, await this.#files.file(path), kind);
+  }
+
+  async close(): Promise<void> {
+    for (const file of await Promise.allSettled(this.#opened.values())) {
+      if (file.status === 'fulfilled') file.value.dispose();
+    }
+  }
 }

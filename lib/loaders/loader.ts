@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import type { DType } from '../native.js';
@@ -154,22 +154,41 @@ function wrongEntry(where: string, path: readonly string[], expected: string, va
   );
 }
 
-export async function readJsonFile(input: LoaderInput, path: string): Promise<Json> {
-  return parseJsonObject(await readFile(await input.files.file(path), 'utf8'), path);
+/** Bytes: far more than a configuration needs. */
+const LARGEST_TEXT = 16 * 2 ** 20;
+
+async function readText(path: string, local: string): Promise<string> {
+  const { size } = await stat(local);
+  if (size > LARGEST_TEXT) {
+    throw new MonosemError('ERR_FORMAT', `${path} has ${size} bytes, too many for a configuration`);
+  }
+  try {
+    return await readFile(local, 'utf8');
+  } catch (cause) {
+    throw new MonosemError('ERR_FORMAT', `${path} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }
 
+export async function readJsonFile(input: LoaderInput, path: string): Promise<Json> {
+  return parseJsonObject(await readText(path, await input.files.file(path)), path);
+}
+
+/** undefined if there is no such file. */
 export async function tryReadJsonFile(input: LoaderInput, path: string): Promise<Json | undefined> {
   const local = await input.files.tryFile(path);
-  return local === undefined ? undefined : parseJsonObject(await readFile(local, 'utf8'), path);
+  return local === undefined ? undefined : parseJsonObject(await readText(path, local), path);
 }
 
 export async function readYamlFile(input: LoaderInput, path: string): Promise<Json> {
-  return parseYaml(await readFile(await input.files.file(path), 'utf8'), path);
+  return parseYaml(await readText(path, await input.files.file(path)), path);
 }
 
+/** undefined if there is no such file. */
 export async function tryReadYamlFile(input: LoaderInput, path: string): Promise<Json | undefined> {
   const local = await input.files.tryFile(path);
-  return local === undefined ? undefined : parseYaml(await readFile(local, 'utf8'), path);
+  return local === undefined ? undefined : parseYaml(await readText(path, local), path);
 }
 
 /** `pattern`'s first group in `text`, as a number. Throws ERR_FORMAT saying what is missing from the name. */

@@ -19,6 +19,8 @@ export interface WeightsFile {
   load(name: string, dtype: DType | null, device: Device, transposed: boolean): Promise<Tensor>;
   /** One index of the first dimension, flattened. */
   row(name: string, index: number): Promise<Float32Array>;
+  /** Closes the file; what was loaded stays. */
+  dispose(): void;
 }
 
 /** A file on disk, mapped. */
@@ -52,6 +54,10 @@ export class LocalWeightsFile implements WeightsFile {
     } finally {
       whole.dispose();
     }
+  }
+
+  dispose(): void {
+    this.#file.dispose();
   }
 }
 
@@ -95,8 +101,12 @@ export class RemoteWeightsFile implements WeightsFile {
     device: Device,
     transposed: boolean,
   ): Promise<Tensor> {
-    const local = await this.#files.file(this.path);
-    return new LocalWeightsFile(this.path, local, this.#kind).load(name, dtype, device, transposed);
+    const file = new LocalWeightsFile(this.path, await this.#files.file(this.path), this.#kind);
+    try {
+      return await file.load(name, dtype, device, transposed);
+    } finally {
+      file.dispose();
+    }
   }
 
   async row(name: string, index: number): Promise<Float32Array> {
@@ -112,4 +122,6 @@ export class RemoteWeightsFile implements WeightsFile {
     const start = tensor.start + index * bytes;
     return widen(tensor.dtype, await this.#files.readRange(this.path, start, start + bytes));
   }
+
+  dispose(): void {}
 }

@@ -42,6 +42,14 @@ function expectedState(testCase: Case, golden: ReadonlyMap<string, GoldenTensor>
   });
 }
 
+function loadCase(testCase: Case, overrides = testCase.overrides) {
+  const loader = loaders[testCase.loader];
+  return describeSae(loader, location(testCase, overrides), false, async (described) => ({
+    cfgDict: described.cfgDict,
+    weights: await loadWeights(described, 'cpu'),
+  }));
+}
+
 const refused = ({ error, port }: Case) => error !== undefined && port === 'match';
 
 test('there are 124 cases, one of every loader at least', () => {
@@ -51,9 +59,8 @@ test('there are 124 cases, one of every loader at least', () => {
 
 test.each(cases.filter(refused))('$name is refused: $about', async (testCase) => {
   const attempt = async () => {
-    const described = await describeSae(loaders[testCase.loader], location(testCase));
-    const weights = await loadWeights(described, 'cpu');
-    new SAE({ cfgDict: described.cfgDict, weights }).dispose();
+    const { cfgDict, weights } = await loadCase(testCase);
+    new SAE({ cfgDict, weights }).dispose();
   };
   const error = await attempt().then(
     () => undefined,
@@ -70,8 +77,7 @@ test.each(cases.filter((c) => c.port.startsWith('may_')))(
   async (testCase) => {
     const { state } = testCase;
     try {
-      const described = await describeSae(loaders[testCase.loader], location(testCase));
-      const weights = await loadWeights(described, 'cpu');
+      const { weights } = await loadCase(testCase);
       if (state === undefined) return;
       for (const [name, tensor] of expectedState(testCase, readGolden(expectedTensors(testCase)))) {
         await expectGolden(weights[name] as Tensor, tensor, 0, name);
@@ -85,15 +91,11 @@ test.each(cases.filter((c) => c.port.startsWith('may_')))(
 test.each(cases.filter((c) => !refused(c) && !c.port.startsWith('may_')))(
   '$name: $about',
   async (testCase) => {
-    const loader = loaders[testCase.loader];
-    const described = await describeSae(loader, location(testCase, loadable(testCase)));
+    const { cfgDict, weights } = await loadCase(testCase, loadable(testCase));
     const dtype = testCase.cfg?.dtype === 'float64' ? { dtype: 'float64' } : {};
-    expect(compared({ ...described.cfgDict, ...dtype }, testCase)).toEqual(
-      compared(testCase.cfg, testCase),
-    );
+    expect(compared({ ...cfgDict, ...dtype }, testCase)).toEqual(compared(testCase.cfg, testCase));
 
     const golden = readGolden(expectedTensors(testCase));
-    const weights = await loadWeights(described, 'cpu');
     const state = expectedState(testCase, golden);
     expect(Object.keys(weights).sort()).toEqual(state.map(([name]) => name).sort());
     for (const [name, tensor] of state) {
@@ -149,6 +151,7 @@ test('configurations from names alone', async () => {
     ),
     load: () => Promise.reject(new Error('not to be loaded')),
     row: () => Promise.reject(new Error('not to be read')),
+    dispose: () => {},
   };
   const files = {
     file: () => Promise.reject(new MonosemError('ERR_NOT_FOUND', 'no files')),
