@@ -1,9 +1,10 @@
 // Writes ONNX models without a library: an ONNX file is one protobuf message, and these graphs need
-// five of its message types. Field numbers are those of onnx.proto3.
+// six of its message types. Field numbers are those of onnx.proto3.
 import { writeFileSync } from 'node:fs';
 
-const FLOAT = 1; // TensorProto.DataType
-const INT64 = 7;
+// TensorProto.DataType
+const FLOAT = 1;
+export const INT64 = 7;
 const WIRE_VARINT = 0;
 const WIRE_BYTES = 2;
 
@@ -22,8 +23,8 @@ function bytes(field, content) {
   return Buffer.concat([varint(field * 8 + WIRE_BYTES), varint(body.length), body]);
 }
 
-/** TensorProto: dims 1, data_type 2, name 8, raw_data 9. */
-function tensorProto(name, dims, data) {
+/** TensorProto: dims 1, data_type 2, name 8, raw_data 9; of a Float32Array or a BigInt64Array. */
+export function tensorProto(name, dims, data) {
   const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   return Buffer.concat([
     ...dims.map((length) => integer(1, length)),
@@ -33,17 +34,32 @@ function tensorProto(name, dims, data) {
   ]);
 }
 
-/** NodeProto: input 1, output 2, op_type 4. */
-function nodeProto(operator, inputs, outputs) {
+/** AttributeProto: name 1, f 2, i 3, s 4, ints 8, type 20. A number is a whole one, or { float }. */
+function attributeProto(name, value) {
+  const kinds = () => {
+    if (typeof value === 'string') return [3, bytes(4, value)];
+    if (typeof value === 'number') return [2, integer(3, value)];
+    if (Array.isArray(value)) return [7, ...value.map((one) => integer(8, one))];
+    const float = Buffer.alloc(5, (2 << 3) | 5); // wire type 5: 32 bits
+    float.writeFloatLE(value.float, 1);
+    return [1, float];
+  };
+  const [type, ...values] = kinds();
+  return Buffer.concat([bytes(1, name), ...values, integer(20, type)]);
+}
+
+/** NodeProto: input 1, output 2, op_type 4, attribute 5. */
+export function nodeProto(operator, inputs, outputs, attributes = {}) {
   return Buffer.concat([
     ...inputs.map((name) => bytes(1, name)),
     ...outputs.map((name) => bytes(2, name)),
     bytes(4, operator),
+    ...Object.entries(attributes).map(([name, value]) => bytes(5, attributeProto(name, value))),
   ]);
 }
 
-/** ValueInfoProto of a matrix; a string is a symbolic length. */
-function valueInfo(name, dims, elementType = FLOAT) {
+/** ValueInfoProto of a tensor; a string is a symbolic length. */
+export function valueInfo(name, dims, elementType = FLOAT) {
   const shape = dims.map((length) =>
     bytes(1, typeof length === 'string' ? bytes(2, length) : integer(1, length)),
   );
@@ -52,15 +68,15 @@ function valueInfo(name, dims, elementType = FLOAT) {
 }
 
 /** ModelProto: ir_version 1, graph 7, opset_import 8; GraphProto: node 1, name 2, initializer 5. */
-function writeModel(path, { nodes, weights, input, outputs }) {
+export function writeModel(path, { nodes, weights, inputs, outputs }) {
   const graph = Buffer.concat([
     ...nodes.map((node) => bytes(1, node)),
-    bytes(2, 'sae'),
+    bytes(2, 'graph'),
     ...weights.map((weight) => bytes(5, weight)),
-    bytes(11, input),
+    ...inputs.map((input) => bytes(11, input)),
     ...outputs.map((output) => bytes(12, output)),
   ]);
-  writeFileSync(path, Buffer.concat([integer(1, 8), bytes(7, graph), bytes(8, integer(2, 17))]));
+  writeFileSync(path, Buffer.concat([integer(1, 8), bytes(7, graph), bytes(8, integer(2, 20))]));
 }
 
 const encoderNodes = [
@@ -83,7 +99,7 @@ export function writeEncoder(path, sae) {
   writeModel(path, {
     nodes: encoderNodes,
     weights: encoderWeights(sae),
-    input: valueInfo('x', ['B', sae.dIn]),
+    inputs: [valueInfo('x', ['B', sae.dIn])],
     outputs: [valueInfo('acts', ['B', sae.dSae])],
   });
 }
@@ -93,7 +109,7 @@ export function writeTopK(path, sae, k) {
   writeModel(path, {
     nodes: [...encoderNodes, nodeProto('TopK', ['acts', 'k'], ['values', 'indices'])],
     weights: [...encoderWeights(sae), tensorProto('k', [1], BigInt64Array.of(BigInt(k)))],
-    input: valueInfo('x', ['B', sae.dIn]),
+    inputs: [valueInfo('x', ['B', sae.dIn])],
     outputs: [valueInfo('values', ['B', k]), valueInfo('indices', ['B', k], INT64)],
   });
 }
@@ -103,7 +119,7 @@ export function writeDecoder(path, sae) {
   writeModel(path, {
     nodes: [decoderNode],
     weights: decoderWeights(sae),
-    input: valueInfo('acts', ['B', sae.dSae]),
+    inputs: [valueInfo('acts', ['B', sae.dSae])],
     outputs: [valueInfo('recons', ['B', sae.dIn])],
   });
 }
@@ -118,7 +134,7 @@ export function writePass(path, sae) {
       nodeProto('Add', ['recons', 'error'], ['out']),
     ],
     weights: [...encoderWeights(sae), ...decoderWeights(sae)],
-    input: valueInfo('x', ['B', sae.dIn]),
+    inputs: [valueInfo('x', ['B', sae.dIn])],
     outputs: [valueInfo('out', ['B', sae.dIn])],
   });
 }

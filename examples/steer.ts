@@ -2,7 +2,7 @@
  * Steers a model while it writes: a feature's direction is added at every token, at a few strengths, and
  * the same sampling shows what that does to the text.
  *
- *   node examples/steer.ts "The President" 1383 0 4 8
+ *   node examples/steer.ts "The President" 994 0 4 6
  *   node examples/steer.ts TEXT FEATURE STRENGTH...
  *
  * Strengths are in units of the feature's activations. MODEL and SAE in the environment name other
@@ -10,9 +10,9 @@
  */
 import { type FeatureActs, HookedSAETransformer, SAE } from 'monosem';
 
-const [text = 'The President', featureText = '1383', ...strengthTexts] = process.argv.slice(2);
+const [text = 'The President', featureText = '994', ...strengthTexts] = process.argv.slice(2);
 const feature = Number(featureText);
-const strengths = strengthTexts.length > 0 ? strengthTexts.map(Number) : [0, 4, 8];
+const strengths = strengthTexts.length > 0 ? strengthTexts.map(Number) : [0, 4, 6];
 const { MODEL = 'assets/demo/model', SAE: saePath = 'assets/demo/saes/blocks.2.hook_resid_post' } =
   process.env;
 
