@@ -4,21 +4,29 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startDocsHub } from './docs/hub.js';
 import { collect, root, work, write } from './docs/programs.js';
+import type { TestHub } from './support/test_hub.js';
 
 const programs = collect();
 let compilerSays = '';
 let folder: string;
+let hub: TestHub;
 
-beforeAll(() => {
+beforeAll(async () => {
   write(programs);
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const args = [tsc, '-p', work, '--pretty', 'false'];
   compilerSays = spawnSync(process.execPath, args, { cwd: work, encoding: 'utf8' }).stdout;
   folder = mkdtempSync(join(tmpdir(), 'monosem-docs-'));
   symlinkSync(join(root, 'assets'), join(folder, 'assets'));
+  symlinkSync('assets/demo/saes/blocks.2.hook_resid_post', join(folder, 'my-sae'));
+  hub = await startDocsHub();
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await hub.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe('the programs in README.md and docs/', () => {
   it('exist', () => {
@@ -34,8 +42,10 @@ describe('the programs in README.md and docs/', () => {
     });
     it.runIf(run)(`run: ${file}:${line}`, async () => {
       const program = join(work, 'out', 'run', `${name}.js`);
-      const standIns = join(root, 'test', 'docs', 'stand_ins.mjs');
-      await promisify(execFile)(process.execPath, ['--import', standIns, program], { cwd: folder });
+      const sizes = join(root, 'test', 'docs', 'sizes.mjs');
+      const env = { ...process.env, HF_ENDPOINT: hub.url, HF_HOME: join(folder, 'huggingface') };
+      const args = ['--import', sizes, program];
+      await promisify(execFile)(process.execPath, args, { cwd: folder, env });
     });
   }
 });
