@@ -3,7 +3,7 @@
 //   npm run fuzz                          a million executions of each reader
 //   npm run fuzz -- --runs 10000000 npz   ten million of one
 //
-// What it finds is kept in build/fuzz/findings: fix it, and add the file to test/fixtures/found.
+// What it finds is kept in build/fuzz/findings: fix it, and add the file to test/fixtures/bad.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';

@@ -48,7 +48,7 @@ async function read({ name, file, kind }: (typeof notes)[number]): Promise<unkno
   return undefined;
 }
 
-test('there are 106', () => expect(notes).toHaveLength(106));
+test('there are 106 and more', () => expect(notes.length).toBeGreaterThanOrEqual(106));
 
 test.each(notes)('$name: $why', { timeout: 1000 }, async (note) => {
   const error = await read(note).then(

@@ -83,3 +83,37 @@ onLinux('a PyTorch checkpoint, both matrices transposed', async () => {
   expect(factor).toBeGreaterThan(0.5);
   expect(factor).toBeLessThan(1.6);
 });
+
+onLinux('safetensors in bfloat16, both matrices transposed', async () => {
+  const folder = join(root, 'llama_scope');
+  mkdirSync(join(folder, 'checkpoints'), { recursive: true });
+  const hyperparams = {
+    d_model: dIn,
+    d_sae: dSae,
+    hook_point_in: 'blocks.0.hook_resid_post',
+    jump_relu_threshold: 1,
+    dataset_average_activation_norm: { in: 1 },
+  };
+  writeFileSync(join(folder, 'hyperparams.json'), JSON.stringify(hyperparams));
+  const shapes = {
+    'decoder.bias': [dIn],
+    'decoder.weight': [dIn, dSae],
+    'encoder.bias': [dSae],
+    'encoder.weight': [dSae, dIn],
+  };
+  let end = 0;
+  const entries = Object.entries(shapes).map(([name, shape]) => {
+    const start = end;
+    end += 2 * shape.reduce((product, n) => product * n, 1);
+    return [name, { dtype: 'BF16', shape, data_offsets: [start, end] }];
+  });
+  const header = JSON.stringify(Object.fromEntries(entries));
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(header.length));
+  const data = Buffer.alloc(end, Buffer.of(0x80, 0x3c)); // 0.015625
+  const path = join(folder, 'checkpoints', 'final.safetensors');
+  writeFileSync(path, Buffer.concat([prefix, Buffer.from(header), data]));
+  const factor = await peak(folder, { loader: 'llama_scope', dtype: 'float32' });
+  expect(factor).toBeGreaterThan(0.5);
+  expect(factor).toBeLessThan(1.2);
+});
