@@ -13,7 +13,7 @@ import { ModelCache } from './model_cache.js';
 import type { CacheOptions, ForwardOptions, GenerateOptions, SaesOptions } from './options.js';
 import { PROCESSED, type ProcessingOptions } from './processing.js';
 import type { ModelTokenizer } from './tokenizer.js';
-import type { Tokens } from './tokens.js';
+import { realRows, type Tokens } from './tokens.js';
 import { type TraceBody, TraceSession } from './trace.js';
 
 /**
@@ -98,10 +98,8 @@ export class HookedTransformer implements AsyncDisposable {
   toText(tokens: Tokens | ArrayLike<number>): string {
     if (!('ids' in tokens)) return this.tokenizer.decode(tokens);
     const [batch, length] = tokens.shape;
-    const rows = Array.from({ length: batch }, (_, row) =>
-      this.tokenizer.decode(tokens.ids.subarray(row * length, (row + 1) * length)),
-    );
-    return rows.join('\n');
+    const rows = realRows({ ids: tokens.ids, shape: [batch, length] });
+    return rows.map((ids) => this.tokenizer.decode(ids)).join('\n');
   }
 
   /** Each token by itself. */
@@ -216,15 +214,10 @@ export class HookedTransformer implements AsyncDisposable {
   }
 
   #plainText(tokens: Tokens): string {
-    const [batch, length] = tokens.shape;
-    const rows = Array.from({ length: batch }, (_, row) => {
-      const at = row * length;
-      const ids = tokens.ids
-        .subarray(at, at + length)
-        .filter((_id, i) => tokens.mask === undefined || tokens.mask[at + i] === 1);
-      return this.tokenizer.decode(ids, { skipSpecialTokens: true });
-    });
-    return rows.join('\n');
+    const texts = realRows(tokens).map((ids) =>
+      this.tokenizer.decode(ids, { skipSpecialTokens: true }),
+    );
+    return texts.join('\n');
   }
 
   /**

@@ -2,7 +2,7 @@ import { MonosemError } from '../error.js';
 import { Tensor } from '../tensor.js';
 import type { ModelConfig } from './config.js';
 import type { ModelTokenizer } from './tokenizer.js';
-import { checkTokens, packTokens, type Tokens, tokenRow } from './tokens.js';
+import { checkTokens, packTokens, realRows, type Tokens, tokenRow } from './tokens.js';
 
 /** Text, several texts, tokens, or bare ids of one or several rows. */
 export type Input =
@@ -84,15 +84,7 @@ function isTokens(input: unknown): input is Tokens {
 
 /** Pads moved in front of the text, so that new tokens follow it. */
 function toLeft(tokens: Tokens): Tokens {
-  if (tokens.mask === undefined) return tokens;
-  const [batch, length] = tokens.shape;
-  const { mask } = tokens;
-  const rows = Array.from({ length: batch }, (_, row) =>
-    tokens.ids
-      .subarray(row * length, (row + 1) * length)
-      .filter((_id, i) => mask[row * length + i] !== 0),
-  );
-  return packTokens(rows, 0, 'left');
+  return tokens.mask === undefined ? tokens : packTokens(realRows(tokens), 0, 'left');
 }
 
 /** int32 ids [pos] or [batch, pos] of a tensor, read back. */

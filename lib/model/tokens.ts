@@ -28,6 +28,15 @@ export function packTokens(
   return rows.every((row) => row.length === length) ? { ids, shape } : { ids, shape, mask };
 }
 
+/** The rows of a batch, without their pads. */
+export function realRows({ ids, shape: [batch, length], mask }: Tokens): Int32Array[] {
+  return Array.from({ length: batch }, (_, row) => {
+    const at = row * length;
+    const whole = ids.subarray(at, at + length);
+    return mask === undefined ? whole : whole.filter((_id, i) => mask[at + i] !== 0);
+  });
+}
+
 /**
  * Tokens that a caller gave, checked: a shape that fits, whole ids inside the vocabulary, at least one.
  * @throws ERR_SHAPE, ERR_INVALID_ARGUMENT

@@ -7,7 +7,7 @@ import { Tensor } from '../tensor.js';
 import type { ModelEngine } from './engine.js';
 import type { Input } from './input.js';
 import type { Hooks } from './run.js';
-import type { Tokens } from './tokens.js';
+import { realRows, type Tokens } from './tokens.js';
 import { moduleTree, type Trace, type TraceAccess } from './trace_tree.js';
 
 export type TraceBody<R> = (t: Trace) => Promise<R> | R;
@@ -161,14 +161,9 @@ export class TraceSession {
 
   /** Every input as one batch, padded on the left; each reader learns its rows. */
   #batch(): Tokens {
-    const total = this.#rows.flatMap(({ tokens, reader }) => {
-      const [batch, length] = tokens.shape;
-      return Array.from({ length: batch }, (_, row) => {
-        const from = row * length;
-        const real = (_id: number, i: number) => tokens.mask === undefined || tokens.mask[from + i];
-        return { reader, ids: tokens.ids.subarray(from, from + length).filter(real) };
-      });
-    });
+    const total = this.#rows.flatMap(({ tokens, reader }) =>
+      realRows(tokens).map((ids) => ({ reader, ids })),
+    );
     const only = this.#rows.length === 1 ? this.#rows[0] : undefined;
     if (only !== undefined) return only.tokens;
     if (total.length === 0) {

@@ -1,7 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { HookedSAETransformer } from '../../lib/hooked_sae_transformer.js';
 import { HookedTransformer } from '../../lib/model/hooked_transformer.js';
 import { Sampler } from '../../lib/model/sampler.js';
+import type { FeatureActs } from '../../lib/sae/feature_acts.js';
+import { SAE } from '../../lib/sae/sae.js';
 import type { Tensor } from '../../lib/tensor.js';
 import { fixture } from '../support/golden.js';
 
@@ -133,6 +136,35 @@ describe('generation of the demo model', () => {
     await stream.next();
     controller.abort();
     await expect(stream.next()).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+  });
+});
+
+describe('generation with SAEs', () => {
+  it('splices them into every step, once per token, by option or attached', async () => {
+    await using model = await HookedSAETransformer.fromPretrainedNoProcessing(demo);
+    using sae = await SAE.loadFromDisk(
+      fileURLToPath(new URL('../../assets/demo/saes/blocks.2.hook_resid_post', import.meta.url)),
+    );
+    const options = { maxNewTokens: 6, temperature: 0, stopAtEos: false };
+    let tokens = 0;
+    const count = (acts: FeatureActs) => {
+      tokens += acts.shape[1] as number;
+    };
+    const point = sae.hookName('hook_sae_acts_post') as `${string}hook_sae_acts_post`;
+    const spliced = await model.generate(PROMPT, {
+      ...options,
+      saes: [sae],
+      fwdHooks: [[point, count]],
+    });
+    expect(tokens).toBe(spliced.tokens.shape[1] - 1);
+    const want = [...model.toTokens(PROMPT).ids];
+    for (let i = 0; i < 6; i++) {
+      const logits = await model.runWithSaes(want, { saes: sae });
+      want.push(await logits.at(0, -1).argmax().item());
+    }
+    expect([...spliced.tokens.ids]).toEqual(want);
+    using _ = model.addSae(sae);
+    expect((await model.generate(PROMPT, options)).tokens.ids).toEqual(spliced.tokens.ids);
   });
 });
 
