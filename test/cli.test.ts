@@ -157,6 +157,7 @@ describe('monosem steer', () => {
       ...['steer', 'Call me Ishmael.', '--feature', '1383', '--strength', '30', '--json'],
     );
     const { before, after } = JSON.parse(stdout);
+    expect(after.continuation).not.toBe(before.continuation);
     expect(before.loss).toBeCloseTo(4.3501, 3);
     expect(after.loss).toBeGreaterThan(before.loss);
     expect(before.next).toHaveLength(8);
@@ -171,6 +172,7 @@ describe('monosem steer', () => {
     );
     const { before, after } = JSON.parse(stdout);
     expect(after.loss).toBeCloseTo(before.loss, 5);
+    expect(after.continuation).toBe(before.continuation);
   });
 
   it('refuses a feature the SAE lacks, and wrong use', async () => {

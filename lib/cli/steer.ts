@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { parseArgs, styleText } from 'node:util';
 import type { FeatureActs, FwdHook, SaeActsHook, Tensor } from '../index.js';
 import { MonosemError } from '../index.js';
 import { number } from './analyse.js';
@@ -9,18 +9,20 @@ import { table, visible } from './table.js';
 export const summary = 'turn one feature up or down and see what the model says next';
 export const usage = `Usage: monosem steer "TEXT" --feature N [--strength S] [--model M] [--sae S] [--top K] [--json]
 
-Adds S to feature N at every token of TEXT but BOS, with the SAE's error kept, so that nothing else
-changes; prints the loss and the likeliest next tokens as they were and as they are then.
+Adds S to feature N at every token but BOS, with the SAE's error kept, so that nothing else changes;
+prints the loss, the likeliest next tokens and how the model goes on, as it is and with the change.
 
   --feature N   which feature
   --strength S  how much to add to it, 10 by default; negative turns it down
 ${openUsage}
   --top K       next tokens to show, 8 by default
+  --tokens N    tokens to go on for, 24 by default; the likeliest each time
   --json        everything as one JSON object`;
 
 interface Side {
   readonly loss: number;
   readonly next: readonly { readonly token: string; readonly probability: number }[];
+  readonly continuation: string;
 }
 
 export async function run(args: string[]): Promise<number> {
@@ -32,6 +34,7 @@ export async function run(args: string[]): Promise<number> {
       feature: { type: 'string' },
       strength: { type: 'string', default: '10' },
       top: { type: 'string', default: '8' },
+      tokens: { type: 'string', default: '24' },
       json: { type: 'boolean' },
     },
   });
@@ -40,6 +43,7 @@ export async function run(args: string[]): Promise<number> {
   const feature = wholeNumber('feature', values.feature, 0);
   const strength = finiteNumber('strength', values.strength);
   const top = wholeNumber('top', values.top, 1);
+  const maxNewTokens = wholeNumber('tokens', values.tokens, 0);
 
   await using opened = await open(values);
   const { dSae } = opened.sae.cfg;
@@ -49,17 +53,18 @@ export async function run(args: string[]): Promise<number> {
       `--feature expects one of this SAE's ${dSae} features, 0 to ${dSae - 1}, got ${feature}`,
     );
   }
-  const before = await side(opened, text, top);
-  const after = await side(opened, text, top, { feature, strength });
+  const wanted = { text, top, maxNewTokens };
+  const before = await side(opened, wanted);
+  const after = await side(opened, wanted, { feature, strength });
   if (values.json) {
     console.log(JSON.stringify({ text, feature, strength, before, after }, null, 2));
     return 0;
   }
-  const sign = strength < 0 ? '-' : '+';
+  const steered = `#${feature} ${strength < 0 ? '-' : '+'} ${Math.abs(strength)}`;
   console.log(
     table(
       [
-        ['', 'as it is', '', `#${feature} ${sign} ${Math.abs(strength)}`, ''],
+        ['', 'as it is', '', steered, ''],
         ['loss', before.loss.toFixed(3), '', after.loss.toFixed(3), ''],
         ...before.next.map((then, i) => [
           i === 0 ? 'next token' : '',
@@ -70,6 +75,12 @@ export async function run(args: string[]): Promise<number> {
       'llrlr',
     ),
   );
+  for (const [title, { continuation }] of [
+    ['as it is', before],
+    [steered, after],
+  ] as const) {
+    console.log(`\n${styleText('dim', `${title}:`)} ${text}${styleText('cyan', continuation)}`);
+  }
   return 0;
 }
 
@@ -79,8 +90,7 @@ function cells({ token, probability }: Side['next'][number]): [string, string] {
 
 async function side(
   { model, sae }: Opened,
-  text: string,
-  top: number,
+  { text, top, maxNewTokens }: { text: string; top: number; maxNewTokens: number },
   steer?: { feature: number; strength: number },
 ): Promise<Side> {
   const prependBos = sae.cfg.metadata.prependBos ?? true;
@@ -93,7 +103,11 @@ async function side(
   const options = { saes: [sae], useErrorTerm: true, excludeSpecialTokens: true, fwdHooks };
   const loss = await number(model.runWithHooksWithSaes(tokens, { ...options, returnType: 'loss' }));
   using logits = await model.runWithHooksWithSaes(tokens, options);
-  return { loss, next: await likeliest(logits, top, (id) => model.toText([id])) };
+  const next = await likeliest(logits, top, (id) => model.toText([id]));
+  let continuation = '';
+  const generating = { ...options, maxNewTokens, temperature: 0, prependBos };
+  for await (const step of model.generateStream(text, generating)) continuation += step.text;
+  return { loss, next, continuation };
 }
 
 /** The most probable tokens after the last one of the first row. */
