@@ -55,14 +55,14 @@ async function peak(path: string, options: object): Promise<number> {
 const onLinux = test.runIf(process.platform === 'linux');
 
 onLinux.each([
-  ['stored', false, 1.2],
-  ['deflated', true, 1.6],
-])('an npz archive, %s', async (name, deflated, bound) => {
+  ['stored', {}, 1.2],
+  ['deflated', { deflate: { level: 1 } }, 1.6],
+])('an npz archive, %s', async (name, compression, bound) => {
   const folder = join(root, name, 'gemma-scope-2b-pt-transcoders_layer_3', 'width_25k');
   mkdirSync(folder, { recursive: true });
   const members = arrays([dIn, dSae], [dSae, dIn], ['w_enc', 'w_dec', 'b_enc', 'b_dec']);
   const threshold = { shape: [dSae], data: numbers(dSae) };
-  writeFileSync(join(folder, 'params.npz'), npz({ ...members, threshold }, { deflated }));
+  writeFileSync(join(folder, 'params.npz'), npz({ ...members, threshold }, compression));
   const factor = await peak(folder, {
     loader: 'gemma_2_transcoder',
     cfgOverrides: { d_in: dIn, d_out: dIn, d_sae: dSae },

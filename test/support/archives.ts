@@ -1,5 +1,5 @@
 /** Writes what NumPy and PyTorch write, as far as tests need it: float32, row-major. */
-import { crc32, deflateRawSync } from 'node:zlib';
+import { crc32, deflateRawSync, type ZlibOptions } from 'node:zlib';
 
 export interface Array32 {
   readonly shape: readonly number[];
@@ -9,7 +9,7 @@ export interface Array32 {
 interface Member {
   readonly name: string;
   readonly content: Buffer;
-  readonly deflated?: boolean;
+  readonly deflate?: ZlibOptions;
   /** The content starts at a multiple of it, as PyTorch's do. */
   readonly alignment?: number;
 }
@@ -23,12 +23,12 @@ function zip(members: readonly Member[]): Buffer {
     parts.push(part);
     at += part.length;
   };
-  for (const { name, content, deflated = false, alignment = 1 } of members) {
-    const stored = deflated ? deflateRawSync(content, { level: 1 }) : content;
+  for (const { name, content, deflate, alignment = 1 } of members) {
+    const stored = deflate ? deflateRawSync(content, deflate) : content;
     const padding = (alignment - ((at + 30 + name.length) % alignment)) % alignment;
     const shared = Buffer.alloc(26); // from "version needed" to the length of the extra field
     shared.writeUInt16LE(20, 0);
-    shared.writeUInt16LE(deflated ? 8 : 0, 4);
+    shared.writeUInt16LE(deflate ? 8 : 0, 4);
     shared.writeUInt32LE(crc32(content), 10);
     shared.writeUInt32LE(stored.length, 14);
     shared.writeUInt32LE(content.length, 18);
@@ -59,7 +59,7 @@ const bytesOf = ({ data }: Array32) => Buffer.from(data.buffer, data.byteOffset,
 /** numpy.savez, or savez_compressed. */
 export function npz(
   arrays: Readonly<Record<string, Array32>>,
-  { deflated = false }: { deflated?: boolean } = {},
+  { deflate }: { deflate?: ZlibOptions } = {},
 ): Buffer {
   const members = Object.entries(arrays).map(([name, array]) => {
     const shape = array.shape.length === 1 ? `${array.shape[0]},` : array.shape.join(', ');
@@ -68,13 +68,19 @@ export function npz(
     const prefix = Buffer.from('\x93NUMPY\x01\x00\x00\x00', 'latin1');
     prefix.writeUInt16LE(header.length, 8);
     const content = Buffer.concat([prefix, Buffer.from(header), bytesOf(array)]);
-    return { name: `${name}.npy`, content, deflated };
+    return { name: `${name}.npy`, content, ...(deflate && { deflate }) };
   });
   return zip(members);
 }
 
+/** A window on an array's data; row-major over all of it when not told otherwise. */
+export interface View32 extends Array32 {
+  readonly strides?: readonly number[];
+  readonly offset?: number;
+}
+
 /** torch.save of a dictionary of tensors. */
-export function torchCheckpoint(tensors: Readonly<Record<string, Array32>>): Buffer {
+export function torchCheckpoint(tensors: Readonly<Record<string, View32>>): Buffer {
   const text = (value: string) => {
     const bytes = Buffer.from(value);
     const length = Buffer.alloc(4);
@@ -90,14 +96,15 @@ export function torchCheckpoint(tensors: Readonly<Record<string, Array32>>): Buf
   const tuple = (...items: Buffer[]) =>
     Buffer.concat([Buffer.from('('), ...items, Buffer.from('t')]);
   const global = (module: string, name: string) => Buffer.from(`c${module}\n${name}\n`);
-  const items = Object.entries(tensors).map(([name, { shape, data }], key) => {
+  const items = Object.entries(tensors).map(([name, { shape, data, offset = 0, ...view }], key) => {
     const storage = tuple(
       ...[text('storage'), global('torch', 'FloatStorage'), text(String(key)), text('cpu')],
       integer(data.length),
     );
-    const strides = shape.map((_, dim) => shape.slice(dim + 1).reduce((a, b) => a * b, 1));
+    const dense = shape.map((_, dim) => shape.slice(dim + 1).reduce((a, b) => a * b, 1));
+    const strides = view.strides ?? dense;
     const args = tuple(
-      ...[storage, Buffer.from('Q'), integer(0), tuple(...shape.map(integer))],
+      ...[storage, Buffer.from('Q'), integer(offset), tuple(...shape.map(integer))],
       ...[tuple(...strides.map(integer)), Buffer.from('\x89}', 'latin1')],
     );
     const rebuild = global('torch._utils', '_rebuild_tensor_v2');
