@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <type_traits>
 
 #include "core/error.h"
 #include "cpu/ops.h"
@@ -169,12 +170,14 @@ constinit Cache cache;
 }  // namespace
 
 void* allocate(size_t bytes) {
-  uint64_t in_use = 0, cached = 0;
-  cache.figures(&in_use, &cached);
   // Linux promises memory that it does not have; writing to it would then end the process.
-  if (bytes > physical_memory() || bytes + in_use > physical_memory()) throw_out_of_memory(bytes);
+  if (bytes > physical_memory()) throw_out_of_memory(bytes);
   const int size_class = class_of(bytes);
   if (void* reused = cache.take(size_class)) return reused;
+  uint64_t in_use = 0, cached = 0;
+  cache.figures(&in_use, &cached);
+  if (in_use + bytes > physical_memory()) throw_out_of_memory(bytes);
+  if (in_use + cached + bytes > physical_memory()) cache.trim();
   void* block = make_block(size_class);
   if (!block) {
     cache.trim();

@@ -22,7 +22,7 @@ namespace {
 
 constexpr float kHidden = -std::numeric_limits<float>::infinity();
 constexpr int64_t kRows = 84;      // of a block: whole register tiles of every instruction set
-constexpr int64_t kKeys = 128;      // of a tile, when keys and values are packed
+constexpr int64_t kKeys = 128;     // of a tile, when keys and values are packed
 constexpr int64_t kFewRows = 4;    // up to here (decoding) packing costs more than it saves
 constexpr int64_t kFewKeys = 512;  // of a tile then
 
@@ -45,7 +45,7 @@ struct Sizes {
         block_queries(std::clamp<int64_t>(kRows / group, 1, std::max<int64_t>(1, queries))),
         blocks((queries + block_queries - 1) / block_queries),
         block_rows(block_queries * group),
-        reads_in_place(block_rows <= kFewRows && in_place(a.k) && in_place(a.v)),
+        reads_in_place(block_rows <= kFewRows && in_place(a.k) && (!a.v.data || in_place(a.v))),
         tile_keys(reads_in_place ? kFewKeys : kKeys),
         score_width(round_up(tile_keys, microkernels().tile_columns)),
         sum_width(round_up(d_head, microkernels().tile_columns)) {}

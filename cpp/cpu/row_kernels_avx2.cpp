@@ -5,8 +5,12 @@
 
 #include <immintrin.h>
 
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
+#endif
 
 namespace monosem::cpu {
 namespace {
@@ -18,7 +22,11 @@ namespace {
 }  // namespace
 }  // namespace monosem::cpu
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace monosem::cpu {
 const RowKernels* row_kernels_avx2() { return &kTable; }

@@ -21,7 +21,7 @@ inline double sum_squares_row(const float* x, int64_t n, float center) {
 
 /// A NaN, once met, is never replaced by a number: nothing is larger than it.
 inline Vector larger_or_nan(Vector largest, Vector v) {
-  return (v > largest) | (v != v) ? v : largest;
+  return ((v > largest) | (v != v)) ? v : largest;
 }
 
 /// Four chains, because each step waits for the comparison before it.
@@ -36,7 +36,7 @@ inline float maximum_row(const float* x, int64_t n) {
   for (; i + kLanes <= n; i += kLanes) largest[0] = larger_or_nan(largest[0], load(x + i));
   for (int c = 1; c < kChains; ++c) largest[0] = larger_or_nan(largest[0], largest[c]);
   float result = lane_maximum(largest[0]);
-  for (; i < n; ++i) result = (x[i] > result) | (x[i] != x[i]) ? x[i] : result;
+  for (; i < n; ++i) result = ((x[i] > result) | (x[i] != x[i])) ? x[i] : result;
   return result;
 }
 
