@@ -5,6 +5,7 @@ export { HookedSAETransformer } from './hooked_sae_transformer.js';
 export { ActivationCache } from './hooks/activation_cache.js';
 export type { FwdHook, Hook, HookPoint, SaeActsHook } from './hooks/types.js';
 export type { LoadOptions, Progress } from './hub/options.js';
+export type { ChatMessage, ChatOptions } from './model/chat_template.js';
 export { HookedTransformer } from './model/hooked_transformer.js';
 export type { Input } from './model/input.js';
 export type { ModelCache, ResidualStack, StackOptions, TokenChoice } from './model/model_cache.js';

@@ -41,11 +41,16 @@ export async function modelFolder(name: string, options: HubOptions): Promise<Mo
   return { path: await download(new Snapshot(repository, options)), modelName: name };
 }
 
+const EXTRAS = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'chat_template.jinja',
+  'generation_config.json',
+];
+
 async function download(snapshot: Snapshot): Promise<string> {
   const config = await snapshot.file('config.json');
-  for (const extra of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json']) {
-    await snapshot.tryFile(extra);
-  }
+  for (const extra of EXTRAS) await snapshot.tryFile(extra);
   const index = await snapshot.tryFile(WEIGHTS_INDEX);
   if (index === undefined) {
     await snapshot.file(WEIGHTS);

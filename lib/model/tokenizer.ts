@@ -2,6 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as Engine } from '@huggingface/tokenizers';
 import { MonosemError } from '../error.js';
+import {
+  type ChatMessage,
+  type ChatOptions,
+  ChatTemplate,
+  chatTemplateOf,
+} from './chat_template.js';
 import { JsonReader } from './json_reader.js';
 
 interface SpecialIds {
@@ -20,8 +26,17 @@ export class ModelTokenizer {
   readonly eosTokenId: number | undefined;
   readonly padTokenId: number | undefined;
 
-  private constructor(engine: Engine, config: JsonReader | undefined, ids: SpecialIds) {
+  readonly #chat: ChatTemplate | undefined;
+
+  private constructor(
+    engine: Engine,
+    config: JsonReader,
+    ids: SpecialIds,
+    chatTemplate: string | undefined,
+  ) {
     this.#engine = engine;
+    const source = chatTemplate ?? chatTemplateOf(config);
+    this.#chat = source === undefined ? undefined : new ChatTemplate(source, spelledTokens(config));
     const named = (key: string) => this.#idOf(tokenName(config, key));
     this.eosTokenId = named('eos_token') ?? ids.eosTokenIds[0] ?? this.#idOf('<|endoftext|>');
     this.padTokenId = named('pad_token') ?? ids.padTokenId ?? this.eosTokenId;
@@ -33,13 +48,14 @@ export class ModelTokenizer {
     const path = join(folder, 'tokenizer.json');
     const text = await readFile(path, 'utf8').catch(() => undefined);
     if (text === undefined) return undefined;
-    const configText = await readFile(join(folder, 'tokenizer_config.json'), 'utf8').catch(
-      () => '{}',
-    );
+    const optional = (file: string) => readFile(join(folder, file), 'utf8').catch(() => undefined);
+    const configText = (await optional('tokenizer_config.json')) ?? '{}';
+    const chatTemplate = await optional('chat_template.jinja');
     try {
       const config = JSON.parse(configText) as object;
       const engine = new Engine(JSON.parse(text) as object, config);
-      return new ModelTokenizer(engine, new JsonReader(config, 'tokenizer_config.json'), ids);
+      const reader = new JsonReader(config, 'tokenizer_config.json');
+      return new ModelTokenizer(engine, reader, ids, chatTemplate);
     } catch (cause) {
       throw new MonosemError(
         'ERR_TOKENIZER',
@@ -72,6 +88,21 @@ export class ModelTokenizer {
     });
   }
 
+  /**
+   * A conversation as the text that the model was tuned on, by the repository's chat template. A BOS
+   * token that the template writes is not doubled by `toTokens`.
+   * @throws ERR_TOKENIZER when the repository has no template, or it refuses the messages
+   */
+  applyChatTemplate(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
+    if (this.#chat === undefined) {
+      throw new MonosemError(
+        'ERR_TOKENIZER',
+        'this model has no chat template (chat_template in tokenizer_config.json): it was not tuned on conversations',
+      );
+    }
+    return this.#chat.render(messages, options);
+  }
+
   /** The text's own tokens, with exactly one BOS before them if asked. */
   encodeText(text: string, prependBos: boolean): Int32Array {
     const own = this.encode(text, { addSpecialTokens: false });
@@ -89,9 +120,20 @@ export class ModelTokenizer {
   }
 }
 
+/** The special tokens a chat template spells by name. */
+function spelledTokens(config: JsonReader): Record<string, string> {
+  const names = ['bos_token', 'eos_token', 'pad_token', 'unk_token'];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const token = tokenName(config, name);
+      return token === undefined ? [] : [[name, token]];
+    }),
+  );
+}
+
 /** A special token of tokenizer_config.json: a string, or an object with `content`. */
-function tokenName(config: JsonReader | undefined, key: string): string | undefined {
-  const value = config?.raw(key);
+function tokenName(config: JsonReader, key: string): string | undefined {
+  const value = config.raw(key);
   if (typeof value === 'string') return value;
   const content = (value as { content?: unknown } | undefined)?.content;
   return typeof content === 'string' ? content : undefined;
