@@ -71,6 +71,7 @@ Tensor randn(Device& device, const Shape& shape, uint64_t seed, monosem_dtype dt
 }
 
 void fill(const Tensor& dst, double value) {
+  dst.buffer()->mark_written();
   Device& device = dst.device();
   device.stream().push("fill", [&device, dst, value] {
     const monosem_view view = dst.view();
@@ -79,6 +80,7 @@ void fill(const Tensor& dst, double value) {
 }
 
 void copy_into(const Tensor& dst, const Tensor& src) {
+  dst.buffer()->mark_written();
   require_same_device({&dst, &src});
   Device& device = dst.device();
   Tensor from = src.expand(dst.shape());

@@ -55,6 +55,7 @@ Tensor gather(const Tensor& src, const Tensor& columns) {
 }
 
 void scatter_add_into(const Tensor& dst, const Tensor& columns, const Tensor& src) {
+  dst.buffer()->mark_written();
   require_same_device({&dst, &columns, &src});
   require_int32(columns, "column numbers");
   if (dst.rank() != 2 || columns.rank() != 2 || columns.shape() != src.shape() ||

@@ -62,6 +62,7 @@ Tensor binary(int32_t op, const Tensor& a, const Tensor& b) {
 }
 
 void binary_into(int32_t op, const Tensor& dst, const Tensor& other) {
+  dst.buffer()->mark_written();
   require_same_device({&dst, &other});
   Tensor right = other.expand(dst.shape());
   if (right.buffer() == dst.buffer()) right = to(right, right.dtype(), right.device());

@@ -1,6 +1,7 @@
 #include "core/sae.h"
 
 #include <string>
+#include <utility>
 
 #include "core/ops.h"
 
@@ -83,7 +84,8 @@ void SaePlan::encode(const float* x, int64_t tokens, int32_t precision, const Ca
                                   cancel ? +cancelled : nullptr, cancel.get(), out, &stats));
   std::lock_guard lock(mutex_);
   stats_ = stats;
-  bytes_ = table.sae_plan_bytes(prepared_);
+  const uint64_t before = std::exchange(bytes_, table.sae_plan_bytes(prepared_));
+  if (bytes_ > before) encoder_.W_enc.buffer()->page_out();  // the plan's forms are made of it
 }
 
 SaeInput sae_input(const Tensor& x, int32_t normalize, float factor, const Tensor& b_dec) {

@@ -1,5 +1,9 @@
 #include "core/tensor.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
 #include <limits>
 
 namespace monosem {
@@ -44,6 +48,14 @@ Buffer::Buffer(Device& device, void* data, size_t bytes, std::shared_ptr<const v
 
 Buffer::~Buffer() {
   if (!external()) device_.table().free(device_.handle(), data_);
+}
+
+void Buffer::page_out() const {
+  if (!external() || written_) return;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(data_);
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes_) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 Tensor::Tensor(std::shared_ptr<Buffer> buffer, monosem_dtype dtype, Shape shape, Shape stride,

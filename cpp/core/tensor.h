@@ -31,6 +31,12 @@ class Buffer {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool external() const { return keep_alive_ != nullptr; }
+  /// Told by every operation that writes into a tensor that exists already.
+  void mark_written() { written_ = true; }
+  /// Gives back the memory that the pages of a mapped file occupy, for contents that were read once
+  /// and may never be again: what is needed after all is read from the file again. Does nothing to
+  /// a buffer that was written to, whose pages are no longer the file's.
+  void page_out() const;
   /// True for the first caller only, and for memory of ours only: who tells the garbage collector.
   bool claim_report() { return !external() && !claimed_.exchange(true); }
 
@@ -40,6 +46,7 @@ class Buffer {
   size_t bytes_;
   std::shared_ptr<const void> keep_alive_;
   std::atomic<bool> claimed_ = false;
+  std::atomic<bool> written_ = false;
 };
 
 /// A strided window on a buffer. A value: copies look at the same memory.

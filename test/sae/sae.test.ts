@@ -331,6 +331,18 @@ describe('disposal and aborting', () => {
     expect(relativeError(await out.data(), await wanted.data())).toBeLessThan(1e-5);
   });
 
+  it('keeps weights that were edited in place, through encodes and the release of their pages', async () => {
+    using sae = await SAE.loadFromDisk(path('standard'));
+    sae.W_enc.fill(0);
+    using x = Tensor.randn([3, 48], { seed: 2 });
+    using acts = await sae.encode(x);
+    const b_enc = await (sae.b_enc as Tensor).data();
+    expect([...(await acts.dense().at(0).data())]).toEqual(
+      Array.from(b_enc, (b) => Math.max(b, 0)),
+    );
+    expect((await sae.W_enc.data()).every((value) => value === 0)).toBe(true);
+  });
+
   it('runs many at once', async () => {
     using sae = await SAE.loadFromDisk(path('topk'));
     using x = Tensor.randn([4, 48], { seed: 3 });
