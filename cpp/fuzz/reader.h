@@ -13,7 +13,7 @@
 
 namespace monosem::io {
 
-constexpr int64_t kMostElements = 1 << 16;  // of one tensor; larger ones cost time, not paths
+constexpr int64_t kMostElements = 1 << 14;  // of one tensor; larger ones cost time, not paths
 
 inline void read_all_ways(const TensorFile& file, StoredTensor tensor) {
   std::vector<std::byte> out(static_cast<std::size_t>(tensor.elements()) * 4);

@@ -1,11 +1,4 @@
-import {
-  type Loader,
-  numberAt,
-  readJsonFile,
-  stored,
-  stringAt,
-  type WeightSource,
-} from './loader.js';
+import { type Loader, numberAt, readJsonFile, storedAs, stringAt } from './loader.js';
 
 /** Kissane and Krzyzanowski's attention SAEs (arXiv 2406.17759): NAME.pt beside NAME_cfg.json. */
 export const connorRobHookZ: Loader = {
@@ -36,9 +29,6 @@ export const connorRobHookZ: Loader = {
   },
 
   async weights(input) {
-    const file = await input.open(input.folder, 'torch');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) sources[name] = stored(file, name);
-    return sources;
+    return storedAs(await input.open(input.folder, 'torch'), (name) => name);
   },
 };

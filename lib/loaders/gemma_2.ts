@@ -1,13 +1,6 @@
 import { MonosemError } from '../error.js';
 import { field } from '../sae/config.js';
-import {
-  type Loader,
-  type LoaderInput,
-  mapped,
-  stored,
-  type WeightSource,
-  within,
-} from './loader.js';
+import { type Loader, type LoaderInput, mapped, storedAs, within } from './loader.js';
 import { settleScalingFactor } from './scaling_factor.js';
 
 /** Models by what the repository's name contains, the first that fits; what their attention SAEs take. */
@@ -71,10 +64,7 @@ export const gemma2: Loader = {
 
   async weights(input, cfg) {
     const file = await input.open(weightsPath(input), 'npz');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) {
-      sources[name.replace(/^w_/, 'W_')] = stored(file, name);
-    }
+    const sources = storedAs(file, (name) => name.replace(/^w_/, 'W_'));
     const settled = await settleScalingFactor(sources, field(cfg, 'finetuning_scaling_factor'));
     const { W_enc, W_dec } = settled;
     if (!input.folder.includes('embedding') || W_enc === undefined || W_dec === undefined) {

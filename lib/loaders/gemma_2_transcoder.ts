@@ -1,6 +1,6 @@
 import { MonosemError } from '../error.js';
 import { GEMMA_2_MODELS } from './gemma_2.js';
-import { type Loader, stored, type WeightSource, within } from './loader.js';
+import { type Loader, storedAs, within } from './loader.js';
 
 /** Widths that are not so many times 1024. */
 const WIDTHS: ReadonlyMap<string, number> = new Map([
@@ -62,12 +62,7 @@ export const gemma2Transcoder: Loader = {
 
   async weights(input) {
     const file = await input.open(within(input.folder, 'params.npz'), 'npz');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) {
-      const parameter = NAMES.get(name.toLowerCase());
-      if (parameter !== undefined) sources[parameter] = stored(file, name);
-    }
-    return sources;
+    return storedAs(file, (name) => NAMES.get(name.toLowerCase()));
   },
 };
 

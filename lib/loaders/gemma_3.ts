@@ -6,8 +6,8 @@ import {
   mapped,
   numberIn,
   stored,
+  storedAs,
   tryReadJsonFile,
-  type WeightSource,
   within,
 } from './loader.js';
 
@@ -74,10 +74,7 @@ export const gemma3: Loader = {
 
   async weights(input) {
     const file = await input.open(weightsPath(input), 'safetensors');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) {
-      sources[NAMES.get(name) ?? name] = stored(file, name);
-    }
+    const sources = storedAs(file, (name) => NAMES.get(name) ?? name);
     const { W_dec } = sources;
     if (W_dec?.shape.length === 3) {
       // A cross-layer transcoder writes to every later layer, [d_sae, layers, d_out]; taken together.

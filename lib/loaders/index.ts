@@ -177,8 +177,8 @@ function load(
   return describe(loader, location, false, async (described) => ({
     cfgDict: described.cfgDict,
     raw: described.raw,
-    weights: await loadWeights(described, device, signal),
     logSparsity: await described.logSparsity?.load('float32', device),
+    weights: await loadWeights(described, device, signal),
     normScalingFactor: undefined,
     warnings: loader.caution === undefined ? [] : [loader.caution],
   }));

@@ -47,9 +47,8 @@ export async function readConfig(
 /**
  * Reads configuration and directory of an SAE and checks that the parameters are exactly those of its
  * architecture, name by name and shape by shape, before any of them is read; then `use` may read them, after
- * which the files are closed. `remote`: by ranges, where
- * the file's form allows it. Throws ERR_FORMAT, ERR_SHAPE or ERR_DTYPE for what does not fit, and what
- * readers and hub throw.
+ * which the files are closed. `remote`: by ranges, where the file's form allows it. Throws ERR_FORMAT,
+ * ERR_SHAPE or ERR_DTYPE for what does not fit, and what readers and hub throw.
  */
 export async function describe<R>(
   loader: Loader,

@@ -76,6 +76,27 @@ export function stored(
   };
 }
 
+/**
+ * Every tensor of a file under the name that `rename` gives it; undefined leaves it out. Throws ERR_FORMAT
+ * if two come to the same name.
+ */
+export function storedAs(
+  file: WeightsFile,
+  rename: (name: string) => string | undefined,
+  isTransposed: (parameter: string) => boolean = () => false,
+): Record<string, WeightSource> {
+  const sources = new Map<string, WeightSource>();
+  for (const name of file.tensors.keys()) {
+    const parameter = rename(name);
+    if (parameter === undefined) continue;
+    if (sources.has(parameter)) {
+      throw new MonosemError('ERR_FORMAT', `${file.path} holds ${parameter} under two spellings`);
+    }
+    sources.set(parameter, stored(file, name, { transposed: isTransposed(parameter) }));
+  }
+  return Object.fromEntries(sources);
+}
+
 /** A vector of one value. */
 export function filled(value: number, length: number): WeightSource {
   return {

@@ -6,9 +6,8 @@ import {
   numberAt,
   numberIn,
   readYamlFile,
-  stored,
+  storedAs,
   tryReadYamlFile,
-  type WeightSource,
 } from './loader.js';
 
 /** Michael Hanna's transcoders of Qwen 3: layer_N.safetensors beside what wandb noted of the run. */
@@ -46,11 +45,11 @@ export const mwhannaTranscoder: Loader = {
 
   async weights(input) {
     const file = await input.open(input.folder, 'safetensors');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) {
-      sources[name] = stored(file, name, { transposed: name === 'W_enc' });
-    }
-    return sources;
+    return storedAs(
+      file,
+      (name) => name,
+      (parameter) => parameter === 'W_enc',
+    );
   },
 };
 

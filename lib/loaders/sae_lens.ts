@@ -1,12 +1,5 @@
 import { field } from '../sae/config.js';
-import {
-  type Loader,
-  type LoaderInput,
-  readJsonFile,
-  stored,
-  type WeightSource,
-  within,
-} from './loader.js';
+import { type Loader, type LoaderInput, readJsonFile, stored, storedAs, within } from './loader.js';
 import { settleScalingFactor } from './scaling_factor.js';
 
 const weightsPath = ({ folder }: LoaderInput) => within(folder, 'sae_weights.safetensors');
@@ -23,8 +16,7 @@ export const saeLens: Loader = {
 
   async weights(input, cfg) {
     const file = await input.open(weightsPath(input), 'safetensors');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) sources[name] = stored(file, name);
+    const sources = storedAs(file, (name) => name);
     const settled = await settleScalingFactor(sources, field(cfg, 'finetuning_scaling_factor'));
     if (!Object.hasOwn(cfg, 'finetuning_scaling_factor')) cfg.finetuning_scaling_factor = false;
     return settled;

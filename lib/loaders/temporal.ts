@@ -4,9 +4,8 @@ import {
   numberAt,
   numberIn,
   readYamlFile,
-  stored,
+  storedAs,
   stringAt,
-  type WeightSource,
   within,
 } from './loader.js';
 
@@ -46,11 +45,9 @@ export const temporal: Loader = {
   async weights(input) {
     const path = within(input.folder, 'latest_ckpt.safetensors');
     const file = await input.open(path, 'safetensors');
-    const sources: Record<string, WeightSource> = {};
-    for (const name of file.tensors.keys()) {
-      const parameter = NAMES.get(name) ?? (name.startsWith('attn_layers.') ? name : undefined);
-      if (parameter !== undefined) sources[parameter] = stored(file, name);
-    }
-    return sources;
+    return storedAs(
+      file,
+      (name) => NAMES.get(name) ?? (name.startsWith('attn_layers.') ? name : undefined),
+    );
   },
 };
