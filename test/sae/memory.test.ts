@@ -16,13 +16,13 @@ const CHILD = `
 import { readFileSync } from 'node:fs';
 import { SAE, Tensor } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)};
 const peak = () => Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
-const x = Tensor.randn([8, ${D_IN}], { seed: 3 });
+const x = Tensor.randn([64, ${D_IN}], { seed: 3 });
 await x.data();
 const before = peak();
 const sae = await SAE.loadFromDisk(${JSON.stringify(folder)});
 const acts = await sae.encode(x);
 await (await sae.decode(acts)).data();
-const prepared = sae.stats().planBytes + sae.W_dec.size * 4;
+const prepared = Math.max(sae.stats().planBytes, sae.W_enc.size * 4) + sae.W_dec.size * 4;
 console.log((peak() - before) / prepared);
 `;
 
