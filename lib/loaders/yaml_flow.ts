@@ -18,14 +18,16 @@ export class Flow {
   isComplete(): boolean {
     let depth = 0;
     let quote = '';
+    let before = '['; // the last character that is no space: quotes open where a value may begin
     for (let i = 0; i < this.#text.length; i++) {
       const c = this.#text[i] as string;
       if (quote !== '') {
         if (quote === '"' && c === '\\') i++;
         else if (c === quote) quote = '';
-      } else if (c === '"' || c === "'") quote = c;
+      } else if ((c === '"' || c === "'") && '[{,:'.includes(before)) quote = c;
       else if (c === '[' || c === '{') depth++;
       else if (c === ']' || c === '}') depth--;
+      if (c !== ' ') before = c;
     }
     return depth <= 0 && quote === '';
   }
@@ -50,6 +52,7 @@ export class Flow {
     if (start === '{') return this.#object(depth);
     if (start === '"' || start === "'") return this.#quoted(start);
     if (/[&*!%@`|>]/.test(start)) this.#fail('anchors, aliases and tags are not read');
+    if (start === '#') this.#fail('comments within brackets are not read');
     return resolvePlain(this.#plain(/[,\]}]|: |:$/));
   }
 

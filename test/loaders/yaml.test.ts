@@ -36,6 +36,7 @@ describe('YAML', () => {
     ],
     ['continued scalars', 'a: a long text\n  goes on\nb: 1', { a: 'a long text goes on', b: 1 }],
     ['addresses', 'a: hf://x/y\nb: 12:30', { a: 'hf://x/y', b: '12:30' }],
+    ['apostrophes', `a: [it's, 'so''s', x]\nb: don't`, { a: ["it's", "so's", 'x'], b: "don't" }],
     ['a document start', '---\na: 1', { a: 1 }],
     ['Windows line ends', 'a: 1\r\nb:\r\n  c: 2\r\n', { a: 1, b: { c: 2 } }],
   ])('reads %s', (_, text, value) => expect(parse(text)).toEqual(value));
@@ -56,6 +57,7 @@ describe('YAML', () => {
     ['an open quote', 'a: "x'],
     ['a stray indentation', 'a: 1\n   b: 2'],
     ['something after a value', 'a: [1] 2'],
+    ['a comment within brackets', 'a: [1, # one\n  2]'],
     ['a complex key', '? a\n: b'],
     ['two documents', 'a: 1\n---\nb: 2'],
     ['deep nesting', `a: ${'['.repeat(100)}${']'.repeat(100)}`],
