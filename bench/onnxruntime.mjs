@@ -9,7 +9,7 @@ const here = import.meta.dirname;
 const writers = { encode: writeEncoder, decode: writeDecoder, pass: writePass, topk: writeTopK };
 
 /** Installs the peers on first use. Their install script would only download a CUDA build. */
-function load() {
+export function load() {
   if (!existsSync(join(here, 'node_modules', 'onnxruntime-node'))) {
     console.error('installing the peers into bench/node_modules');
     execFileSync('npm', ['ci', '--ignore-scripts', '--silent'], { cwd: here, stdio: 'inherit' });
