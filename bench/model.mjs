@@ -112,9 +112,7 @@ try {
   };
 
   writeProducts(join(folder, 'products.onnx'));
-  const { InferenceSession, Tensor: OrtTensor } = createRequire(import.meta.url)(
-    'onnxruntime-node',
-  );
+  const { InferenceSession, Tensor: OrtTensor } = load();
   const session = await InferenceSession.create(join(folder, 'products.onnx'), {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
