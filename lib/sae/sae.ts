@@ -228,7 +228,12 @@ export class SAE implements Disposable {
   async runWithCache(x: TensorLike): Promise<{ output: Tensor; cache: ActivationCache }> {
     const { cfg } = this.engine;
     const cache = new ActivationCache((name) => resolveHook(cfg, name));
-    return { output: await this.#forward(x, { cache }), cache };
+    try {
+      return { output: await this.#forward(x, { cache }), cache };
+    } catch (error) {
+      cache.dispose();
+      throw error;
+    }
   }
 
   /** forward with hooks at hook_sae_… points, by their short or their full names. */

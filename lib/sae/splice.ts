@@ -3,7 +3,6 @@ import type { HookRun } from '../hooks/hook_run.js';
 import type { NativeCancel } from '../native.js';
 import { PrecisionCode } from '../native.js';
 import type { Tensor } from '../tensor.js';
-import type { Code } from './architectures/architecture.js';
 import type { SaeEngine } from './engine.js';
 import { FeatureActs } from './feature_acts.js';
 
@@ -27,8 +26,8 @@ export interface PassOptions {
  * transcoders). Used alike for an SAE by itself and for one attached to a model.
  *
  * The reconstruction includes a skip connection and a temporal prediction. The error term is
- * `original` minus the clean reconstruction; that is the one just computed unless a hook may have
- * changed it, and only then a second pass without hooks.
+ * `original` minus the clean reconstruction: the one just computed, unless a hook may change it. Then the
+ * activations are decoded a second time as they were, or, where a hook stands before them, encoded too.
  */
 export async function runSae(
   engine: SaeEngine,
@@ -42,19 +41,38 @@ export async function runSae(
     if (value !== undefined) owned.add(value);
     return value;
   };
+  const edits = (...hooks: string[]) =>
+    options.useErrorTerm && hooks.some((hook) => run.edits(options.prefix + hook));
   try {
-    const edited = [INPUT, ACTS_PRE, ACTS_POST, RECONS].some((hook) =>
-      run.edits(options.prefix + hook),
-    );
-    const clean =
-      options.useErrorTerm && edited ? own(await reconstruct(engine, x, options)) : undefined;
-    const recons = own(await reconstruct(engine, x, options, run));
+    const skip = own(engine.skip(x));
+    let clean: Tensor | undefined;
+    if (edits(INPUT, ACTS_PRE)) {
+      const code = await encodeHooked(engine, x, options);
+      clean = own(await decodeHooked(engine, ownCode(code, own), skip, options));
+    }
+    const code = ownCode(await encodeHooked(engine, x, options, run), own);
+    if (clean === undefined && edits(ACTS_POST, RECONS)) {
+      clean = own(await decodeHooked(engine, code, skip, options));
+    }
+    const recons = own(await decodeHooked(engine, code, skip, options, run));
     const out = await addError(original, recons, clean ?? recons, run, options, own);
     owned.delete(out);
     return out;
   } finally {
     for (const value of owned) value[Symbol.dispose]();
   }
+}
+
+/** Sparse activations, and what is reconstructed beside them. */
+interface SparseCode {
+  readonly acts: FeatureActs;
+  readonly predicted?: Tensor | undefined;
+}
+
+function ownCode(code: SparseCode, own: (value: Disposable | undefined) => unknown): SparseCode {
+  own(code.acts);
+  own(code.predicted);
+  return code;
 }
 
 const INPUT = 'hook_sae_input';
@@ -70,8 +88,8 @@ export async function encode(
   x: Tensor,
   options: PassOptions,
 ): Promise<FeatureActs> {
-  const { acts, code } = await encodeHooked(engine, x, options);
-  code.predicted?.dispose();
+  const { acts, predicted } = await encodeHooked(engine, x, options);
+  predicted?.dispose();
   return acts;
 }
 
@@ -80,7 +98,7 @@ async function encodeHooked(
   x: Tensor,
   options: PassOptions,
   run?: HookRun,
-): Promise<{ acts: FeatureActs; code: Pick<Code, 'predicted'> }> {
+): Promise<SparseCode> {
   const { prefix, precision, cancel = null, signal } = options;
   const input = engine.input(x);
   using flat = run?.edits(prefix + INPUT) ? detached(input.flat) : input.flat;
@@ -88,12 +106,12 @@ async function encodeHooked(
   const leading = shown.shape.slice(0, -1);
   const { rows: normalised, statistics } = engine.normalise(shown);
   using rows = normalised;
-  const encoded = { leading, precision: PrecisionCode[precision], cancel, signal };
+  const encoded = { leading, precision: codeOf(precision), cancel, signal };
   const provenance = { statistics, dHead: input.dHead };
   if (run?.edits(prefix + ACTS_PRE)) {
-    const code = engine.encoder.preActivations(rows, leading);
-    using changed = await firePreActivations(engine, code.pre, leading, run, prefix);
-    return { acts: engine.activate(changed, rows, leading, provenance), code };
+    const { pre, predicted } = engine.encoder.preActivations(rows, leading);
+    using changed = await firePreActivations(engine, pre, leading, run, prefix);
+    return { acts: engine.activate(changed, rows, leading, provenance), predicted };
   }
   if (run?.listens(prefix + ACTS_PRE)) {
     const looked = engine.encoder.preActivations(rows, leading);
@@ -101,7 +119,7 @@ async function encodeHooked(
     (await firePreActivations(engine, looked.pre, leading, run, prefix)).dispose();
   }
   const code = await engine.encode(rows, encoded);
-  return { acts: engine.acts(code.acts, leading, provenance), code };
+  return { acts: engine.acts(code.acts, leading, provenance), predicted: code.predicted };
 }
 
 /** Shows pre-activations [tokens, d_sae] to the hooks; gives them back as float32 rows, and frees the others. */
@@ -118,36 +136,32 @@ async function firePreActivations(
   return engine.rows(changed, engine.cfg.dSae, ACTS_PRE);
 }
 
-/** The reconstruction in the outside's shape and dtype; with a run, through every hook up to recons. */
-async function reconstruct(
+/** The reconstruction in the outside's shape and dtype; with a run, through the hooks at acts_post and recons. */
+async function decodeHooked(
   engine: SaeEngine,
-  x: Tensor,
-  options: PassOptions,
+  { acts, predicted }: SparseCode,
+  skip: Tensor | undefined,
+  { prefix }: PassOptions,
   run?: HookRun,
 ): Promise<Tensor> {
-  const { prefix } = options;
-  const { acts: made, code } = await encodeHooked(engine, x, options, run);
-  using acts = made;
-  using predicted = code.predicted ?? null;
   const { provenance } = acts;
   const fired = (await run?.fire<FeatureActs | Tensor>(prefix + ACTS_POST, acts)) ?? acts;
   using sparse = fired instanceof FeatureActs ? null : FeatureActs.from(fired);
   const final = sparse ?? (fired as FeatureActs);
   const leading = final.shape.slice(0, -1);
   const dHead = engine.dHeadOf(provenance);
-  using skip = engine.skip(x) ?? null;
-  if (predicted === null && !run?.listens(prefix + RECONS)) {
+  if (predicted === undefined && !run?.listens(prefix + RECONS)) {
     using rows = engine.decode(final, provenance);
-    if (skip !== null) rows.addInPlace(skip);
+    if (skip !== undefined) rows.addInPlace(skip);
     return engine.present(rows, leading, dHead);
   }
   using recons = engine.recons(final);
   using shown = engine.present(recons, leading);
   const changed = (await run?.fire(prefix + RECONS, shown)) ?? shown;
   using rows = engine.rows(changed, engine.dOut, RECONS);
-  if (predicted !== null) rows.addInPlace(predicted);
+  if (predicted !== undefined) rows.addInPlace(predicted);
   using out = engine.denormalise(rows, provenance);
-  if (skip !== null) out.addInPlace(skip);
+  if (skip !== undefined) out.addInPlace(skip);
   return engine.present(out, leading, dHead);
 }
 
@@ -171,6 +185,14 @@ async function addError(
     for (const place of excluded) out.at(...place).copyFrom(original.at(...place));
   }
   return run.fire(prefix + OUTPUT, out);
+}
+
+function codeOf(precision: Precision): number {
+  if (Object.hasOwn(PrecisionCode, precision)) return PrecisionCode[precision];
+  throw new MonosemError(
+    'ERR_INVALID_ARGUMENT',
+    `precision is one of ${Object.keys(PrecisionCode).join(', ')}, got ${JSON.stringify(precision)}`,
+  );
 }
 
 /** A copy, so that an edit in place does not reach what the tensor is a view of. */

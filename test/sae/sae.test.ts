@@ -360,5 +360,8 @@ describe('disposal and aborting', () => {
       using acts = await sae.encode(x, { precision });
       expect((await acts.csr()).indices).toEqual((await strict.csr()).indices);
     }
+    await expect(sae.encode(x, { precision: 'exact' as never })).rejects.toThrow(
+      code('ERR_INVALID_ARGUMENT', /strict, certified, fast, float32, got "exact"/),
+    );
   });
 });
