@@ -87,13 +87,16 @@ describe.skipIf(!existsSync(backend))('the CUDA backend of this build', () => {
       copyFileSync(backend, join(path, 'libmonosem_cuda.so'));
       library(
         join(path, 'libcuda.so.1'),
-        `int cuDriverGetVersion(int* version) { *version = ${version}; return 0; }
+        `#include <string.h>
+         int cuDriverGetVersion(int* version) { *version = ${version}; return 0; }
          int cuInit(unsigned flags) { return ${code}; }
          static int refuse(void) { return ${code}; }
          int cuGetProcAddress_v2(const char* name, void** function, int version,
                                  unsigned long long flags, int* status) {
-           *function = __builtin_strcmp(name, "cuDriverGetVersion") == 0 ? (void*)cuDriverGetVersion
-                     : __builtin_strcmp(name, "cuInit") == 0 ? (void*)cuInit : (void*)refuse;
+           *function = !strcmp(name, "cuDriverGetVersion") ? (void*)cuDriverGetVersion
+                       : !strcmp(name, "cuInit")           ? (void*)cuInit
+                       : !strcmp(name, "cuGetProcAddress") ? (void*)cuGetProcAddress_v2
+                                                           : (void*)refuse;
            if (status) *status = 0;
            return 0;
          }`,
