@@ -17,7 +17,7 @@ template <class Body>
 void parallel(int64_t count, int64_t elements, const Body& body) {
   if (count <= 0) return;
   int64_t grain = std::max<int64_t>(1, kPieceElements / std::max<int64_t>(1, elements));
-  if (count <= grain || (count == 1)) return body(int64_t{0}, count);
+  if (count <= grain) return body(int64_t{0}, count);
   ThreadPool::instance().run(count, grain,
                              [&](int64_t begin, int64_t end, int) { body(begin, end); });
 }

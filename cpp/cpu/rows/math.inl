@@ -1,5 +1,5 @@
 // exp, tanh and the activations over one vector. Polynomials are our own minimax fits (Lawson's
-// reweighted least squares, relative error); the stated errors are measured by kernels_test.cpp.
+// reweighted least squares, relative error); row_kernels_test.cpp holds them to the stated errors.
 
 /// Polynomial by Horner, coefficients from the highest power down.
 template <class... Rest>
@@ -9,8 +9,7 @@ inline Vector horner(Vector x, Vector highest, Rest... rest) {
   return sum;
 }
 
-/// e^(x + correction) for a correction below 1e-5: within 1 ulp (1.1 where the result is
-/// subnormal).
+/// e^(x + correction) for a correction below 1e-5: within 1.1 ulp.
 inline Vector exp(Vector x, Vector correction) {
   constexpr float kMagic = 12582912.0f;
   // Beyond these the result is 0 or infinity. NaN stays.
