@@ -2,8 +2,9 @@
 
 #include "peak.h"
 
+#include <time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -20,10 +21,6 @@ namespace monosem::bench {
 namespace {
 
 constexpr int64_t kRounds = 4000000;
-
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Every loop runs kRounds times 12 independent chains: more than latency times issue rate.
 #if defined(__x86_64__)
@@ -76,6 +73,13 @@ double chains() {
 }
 
 }  // namespace
+
+double seconds() {
+  timespec now;
+  clock_gettime(ThreadPool::instance().threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC,
+                &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 double fma_peak() {
   ThreadPool& pool = ThreadPool::instance();

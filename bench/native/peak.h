@@ -2,6 +2,9 @@
 
 namespace monosem::bench {
 
+/// The clock of all measurements: time that passes, or the thread's own if the pool has just one.
+double seconds();
+
 /// Float32 multiply-adds per second (as FLOP/s) that the pool's threads reach together with the
 /// current instruction set when everything is in registers.
 double fma_peak();

@@ -51,10 +51,8 @@ CpuFeatures detect() {
   const bool f = b >> 16 & 1, dq = b >> 17 & 1, bw = b >> 30 & 1, vl = b >> 31 & 1;
   found.avx512 = found.avx2 && zmm && f && dq && bw && vl;
   found.avx512_vnni = found.avx512 && (c >> 11 & 1);
-  const bool amx = (d >> 24 & 1) && (d >> 22 & 1);  // tiles, and their bf16 products
-  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0)
-    found.avx512_bf16 = found.avx512 && (a >> 5 & 1);
-  found.amx_bf16 = found.avx512_bf16 && amx && tiles && request_amx_permission();
+  const bool amx = (d >> 24 & 1) && (d >> 25 & 1);  // tiles, and their int8 products
+  found.amx_int8 = found.avx512_vnni && amx && tiles && request_amx_permission();
   return found;
 }
 
@@ -81,8 +79,11 @@ const std::vector<Choice>& choices() {
     std::vector<Choice> runs{{"scalar", microkernels_scalar(), row_kernels_scalar()}};
     const CpuFeatures& features = cpu_features();
     if (features.avx2) runs.push_back({"avx2", microkernels_avx2(), row_kernels_avx2()});
-    if (features.avx512) runs.push_back({"avx512", microkernels_avx512(), row_kernels_avx512()});
-    if (features.amx_bf16) runs.push_back({"amx", microkernels_avx512(), row_kernels_avx512()});
+    if (features.avx512)
+      runs.push_back({"avx512",
+                      features.avx512_vnni ? microkernels_avx512_vnni() : microkernels_avx512(),
+                      row_kernels_avx512()});
+    if (features.amx_int8) runs.push_back({"amx", microkernels_amx(), row_kernels_avx512()});
     if (features.neon) runs.push_back({"neon", microkernels_neon(), row_kernels_scalar()});
     return runs;
   }();

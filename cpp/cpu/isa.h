@@ -10,15 +10,15 @@ namespace monosem::cpu {
 struct CpuFeatures {
   bool avx2 = false;    // AVX2, FMA and F16C
   bool avx512 = false;  // F, BW, DQ, VL
-  bool avx512_bf16 = false, avx512_vnni = false;
-  bool amx_bf16 = false;  // with the kernel's permission to use the tiles
+  bool avx512_vnni = false;
+  bool amx_int8 = false;  // with the kernel's permission to use the tiles
   bool neon = false;
 };
 const CpuFeatures& cpu_features();
 
 /// The kernels in use: the widest instruction set that runs here, or the one MONOSEM_ISA names
 /// (scalar, avx2, avx512, amx, neon). Throws ERR_INVALID_ARGUMENT for a name that is unknown or
-/// cannot run here. `amx` are the avx512 kernels plus the tile screen; avx512 turns that off.
+/// cannot run here. `amx` are the avx512 kernels with the screen on tiles.
 const Microkernels& microkernels();
 /// The name in use, as MONOSEM_ISA spells it.
 const char* isa_name();

@@ -20,6 +20,24 @@ struct ThresholdVectors {
   const float* bias;
 };
 
+/// How a tile of digits becomes float32: c += x_scale * w_scale * (sum - bias * w_sum).
+struct DigitScales {
+  const float* x_scale;  // [rows]
+  const float* w_scale;  // [tile_columns]
+  const int32_t* w_sum;  // [tile_columns], sum of a column's digits
+  int32_t bias;          // what was added to x's digits to make them unsigned
+};
+
+/// One token's bound on the error of the screen's sums: by_norm * w_norm[f] + by_error *
+/// w_error[f].
+struct BoundRow {
+  float by_norm, by_error;
+  const float* w_norm;
+  const float* w_error;
+  const float* limit;  // per feature, or null: floor for all
+  float floor;
+};
+
 struct Microkernels {
   const char* isa;
 
@@ -67,12 +85,31 @@ struct Microkernels {
                    uint32_t* indices, float* values);
   /// scores[i] = acc[i] * scale[i] + bias[i]; scale may be null. In place.
   void (*affine)(float* acc, int64_t count, const float* scale, const float* bias);
+
+  // ---- the certified screen (sae_screen.cpp). A unit is four digits (bytes) along the depth,
+  // those of x unsigned, those of w signed.
+  /// Most bits of one digit of x: 8 where four products sum exactly, 7 where pairs of them go
+  /// through 16 bits.
+  int digit_bits;
+  int digit_rows;      // most rows of a tile
+  bool digits_by_row;  // x as [rows][units], not as [units][rows]
+  /// rows x tile_columns of c; w is a panel [units][tile_columns]; units are a multiple of 16.
+  void (*digit_tile)(int64_t rows, int64_t units, const uint32_t* x, const uint32_t* w,
+                     const DigitScales& scales, float* c, int64_t c_stride);
+  /// Appends (like `above`) every sum whose upper bound is not at or below its limit.
+  int64_t (*candidates)(const float* sums, int64_t count, const BoundRow& bound, uint32_t first,
+                        uint32_t* indices, float* values);
+  /// sums[i] += w . x[tokens[i], :], float32.
+  void (*dot_gathered)(const void* w, int32_t dtype, const float* x, int64_t x_stride,
+                       const uint32_t* tokens, int64_t count, int64_t depth, float* sums);
 };
 
 // null where the architecture has no such instructions
 const Microkernels* microkernels_scalar();
 const Microkernels* microkernels_avx2();
 const Microkernels* microkernels_avx512();
+const Microkernels* microkernels_avx512_vnni();
+const Microkernels* microkernels_amx();
 const Microkernels* microkernels_neon();
 
 }  // namespace monosem::cpu

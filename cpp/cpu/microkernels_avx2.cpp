@@ -71,13 +71,33 @@ struct Simd {
     for (int i = 0; i < 4; ++i) s[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
     for (int i = 0; i < 8; ++i) store(dst + i * dst_stride, s[i]);
   }
+
+  using Int = __m256i;
+  static Int times(const int32_t* from, int32_t factor) {
+    return _mm256_mullo_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)),
+                              _mm256_set1_epi32(factor));
+  }
+  static Int load_digits(const uint32_t* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  }
+  static Int broadcast_digits(uint32_t digits) {
+    return _mm256_set1_epi32(static_cast<int>(digits));
+  }
+  // Pairs of products meet in 16 bits: 2 * 127 * 127 fits, 8-bit digits would saturate.
+  static Int dot4(Int sum, Int x, Int w) {
+    const __m256i pairs = _mm256_maddubs_epi16(x, w);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  static Float to_float(Int value) { return _mm256_cvtepi32_ps(value); }
 };
 
+#include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/sae.inl"
+#include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"
 
-constexpr Microkernels kTable = make_table<6, 2>("avx2");
+constexpr Microkernels kTable = make_table<6, 2>("avx2", 7);
 
 }  // namespace
 }  // namespace monosem::cpu

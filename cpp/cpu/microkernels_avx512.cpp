@@ -75,13 +75,30 @@ struct Simd {
     for (int i = 0; i < 8; ++i)
       store(dst + (i + 8) * dst_stride, _mm512_shuffle_f32x4(s[i], s[i + 8], 0xdd));
   }
+
+  using Int = __m512i;
+  static Int times(const int32_t* from, int32_t factor) {
+    return _mm512_mullo_epi32(_mm512_loadu_si512(from), _mm512_set1_epi32(factor));
+  }
+  static Int load_digits(const uint32_t* from) { return _mm512_loadu_si512(from); }
+  static Int broadcast_digits(uint32_t digits) {
+    return _mm512_set1_epi32(static_cast<int>(digits));
+  }
+  // Pairs of products meet in 16 bits: 2 * 127 * 127 fits, 8-bit digits would saturate.
+  static Int dot4(Int sum, Int x, Int w) {
+    const __m512i pairs = _mm512_maddubs_epi16(x, w);
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+  }
+  static Float to_float(Int value) { return _mm512_cvtepi32_ps(value); }
 };
 
+#include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/sae.inl"
+#include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"
 
-constexpr Microkernels kTable = make_table<14, 2>("avx512");
+constexpr Microkernels kTable = make_table<14, 2>("avx512", 7);
 
 }  // namespace
 }  // namespace monosem::cpu

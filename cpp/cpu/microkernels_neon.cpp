@@ -57,13 +57,32 @@ struct Simd {
     store(dst + 3 * dst_stride,
           vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1])));
   }
+
+  using Int = int32x4_t;
+  static Int times(const int32_t* from, int32_t factor) {
+    return vmulq_n_s32(vld1q_s32(from), factor);
+  }
+  static Int load_digits(const uint32_t* from) { return vreinterpretq_s32_u32(vld1q_u32(from)); }
+  static Int broadcast_digits(uint32_t digits) {
+    return vreinterpretq_s32_u32(vdupq_n_u32(digits));
+  }
+  // 7-bit digits are non-negative as signed bytes too, and pairs of products fit 16 bits.
+  static Int dot4(Int sum, Int x, Int w) {
+    const int8x16_t a = vreinterpretq_s8_s32(x), b = vreinterpretq_s8_s32(w);
+    const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+    const int16x8_t high = vmull_high_s8(a, b);
+    return vpadalq_s16(sum, vpaddq_s16(low, high));
+  }
+  static Float to_float(Int value) { return vcvtq_f32_s32(value); }
 };
 
+#include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/sae.inl"
+#include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"
 
-constexpr Microkernels kTable = make_table<8, 3>("neon");
+constexpr Microkernels kTable = make_table<8, 3>("neon", 7);
 
 }  // namespace
 

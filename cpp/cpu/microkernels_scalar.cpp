@@ -32,13 +32,27 @@ struct Simd {
     return lanes;
   }
   static void transpose(const float* src, int64_t, int64_t, float* dst, int64_t) { *dst = *src; }
+
+  // Four digits in one 32-bit word.
+  using Int = int32_t;
+  static Int times(const int32_t* from, int32_t factor) { return *from * factor; }
+  static Int load_digits(const uint32_t* from) { return static_cast<int32_t>(*from); }
+  static Int broadcast_digits(uint32_t digits) { return static_cast<int32_t>(digits); }
+  static Int dot4(Int sum, Int x, Int w) {
+    for (int shift = 0; shift < 32; shift += 8)
+      sum += static_cast<uint8_t>(x >> shift) * static_cast<int8_t>(w >> shift);
+    return sum;
+  }
+  static Float to_float(Int value) { return static_cast<float>(value); }
 };
 
+#include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/sae.inl"
+#include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"
 
-constexpr Microkernels kTable = make_table<4, 8>("scalar");
+constexpr Microkernels kTable = make_table<4, 8>("scalar", 8);
 
 }  // namespace
 

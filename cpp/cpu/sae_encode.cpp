@@ -9,15 +9,11 @@
 #include "cpu/isa.h"
 #include "cpu/kernels/storage.h"
 #include "cpu/sae_plan.h"
+#include "cpu/sae_screen.h"
 
 namespace monosem::cpu {
 namespace {
 
-// Tokens between two looks at `cancelled`. x of a block (512 x 2304: 4.7 MB) and a piece of the
-// weights (256 features: 2.4 MB) share the last-level cache, so the weights come from memory once
-// per block.
-constexpr int64_t kBlockTokens = 512;
-constexpr int64_t kPieceFeatures = 256;
 // A product tile's rows and depth: 256 x 256 floats of x in the second-level cache.
 constexpr int64_t kTileTokens = 256, kTileDepth = 256;
 // Up to here the weights are read as they are, row by row, at memory speed.
@@ -182,34 +178,35 @@ TokenBlock top_k_block(monosem_sae_plan& plan, const float* x, int64_t tokens) {
       append_top_k(kernels, scores.get() + t * e.d_sae, e.d_sae, e.k, chosen[t]);
     }
   });
-  TokenBlock block{tokens, std::vector<Hits>(1)};
-  Hits& all = block.pieces[0];
-  all.start(tokens);
-  for (const Hits& token : chosen) {
-    all.reserve(token.used);
-    std::copy_n(token.indices.data(), token.used, all.indices.data() + all.used);
-    std::copy_n(token.values.data(), token.used, all.values.data() + all.used);
-    all.used += token.used;
-    all.end_token();
-  }
-  return block;
+  return join_tokens(chosen);
 }
 
 }  // namespace
 
-void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t,
+int64_t tokens_per_block(const monosem_sae_encoder& e) {
+  return e.k > 0 ? std::clamp<int64_t>(kScoreBytes / 4 / e.d_sae, 16, kBlockTokens) : kBlockTokens;
+}
+
+TokenBlock encode_block_float32(monosem_sae_plan& plan, const float* x, int64_t tokens) {
+  return plan.encoder.k > 0 ? top_k_block(plan, x, tokens) : threshold_block(plan, x, tokens);
+}
+
+void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
                 monosem_cancelled cancelled, void* context, monosem_csr& out,
                 monosem_sae_stats& stats) {
   const monosem_sae_encoder& e = plan.encoder;
-  const int64_t block_tokens =
-      e.k > 0 ? std::clamp<int64_t>(kScoreBytes / 4 / e.d_sae, 16, kBlockTokens) : kBlockTokens;
-  std::vector<TokenBlock> blocks;
-  for (int64_t token = 0; token < tokens; token += block_tokens) {
+  const auto poll = [&] {
     if (cancelled != nullptr && cancelled(context) != 0)
       throw Error(kAborted, "the encode was aborted");
-    const int64_t count = std::min(block_tokens, tokens - token);
-    const float* from = x + token * e.d_in;
-    blocks.push_back(e.k > 0 ? top_k_block(plan, from, count) : threshold_block(plan, from, count));
+  };
+  if (precision != MONOSEM_PRECISION_FLOAT32 && screen_pays(e, tokens))
+    return encode_screened(plan, x, tokens, precision, poll, out, stats);
+  std::vector<TokenBlock> blocks;
+  const int64_t block_tokens = tokens_per_block(e);
+  for (int64_t token = 0; token < tokens; token += block_tokens) {
+    poll();
+    blocks.push_back(
+        encode_block_float32(plan, x + token * e.d_in, std::min(block_tokens, tokens - token)));
   }
   merge_hits(blocks, tokens, e.d_sae, out);
   const double active = tokens > 0 ? static_cast<double>(out.nnz) / static_cast<double>(tokens) : 0;

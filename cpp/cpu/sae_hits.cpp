@@ -26,6 +26,14 @@ void Hits::reserve(int64_t count) {
   values.resize(size);
 }
 
+void Hits::append(const uint32_t* from_indices, const float* from_values, int64_t count) {
+  reserve(count);
+  std::copy_n(from_indices, count, indices.data() + used);
+  std::copy_n(from_values, count, values.data() + used);
+  used += count;
+  end_token();
+}
+
 void merge_hits(const std::vector<TokenBlock>& blocks, int64_t tokens, int64_t d_sae,
                 monosem_csr& out) {
   Memory<uint32_t> row_offsets(tokens + 1);
@@ -63,54 +71,66 @@ void merge_hits(const std::vector<TokenBlock>& blocks, int64_t tokens, int64_t d
       values.release()};
 }
 
+namespace {
+
+/// Positive floats order like their bits; NaN is made the largest, low indices beat high ones.
+uint64_t order_of(float value, uint32_t index) {
+  const uint32_t bits = value != value ? 0x7fffffffu : std::bit_cast<uint32_t>(value);
+  return uint64_t{bits} << 32 | (0xffffffffu - index);
+}
+
+}  // namespace
+
+void TopK::start(int64_t k) {
+  k_ = k;
+  used_ = 0;
+  floor_ = 0.0f;
+  const size_t room = static_cast<size_t>(2 * k + 2 * kChunk + 16);
+  if (indices_.size() < room) {
+    indices_.resize(room);
+    values_.resize(room);
+  }
+}
+
+void TopK::added(int64_t count) {
+  used_ += count;
+  if (used_ > 2 * k_ + kChunk) cut();
+}
+
+void TopK::cut() {
+  if (used_ <= k_) return;
+  keys_.resize(used_);
+  for (int64_t i = 0; i < used_; ++i) keys_[i] = order_of(values_[i], indices_[i]);
+  std::nth_element(keys_.begin(), keys_.begin() + (k_ - 1), keys_.end(), std::greater<>());
+  const uint64_t least = keys_[k_ - 1];
+  floor_ = std::bit_cast<float>(static_cast<uint32_t>(least >> 32));
+  int64_t kept = 0;
+  for (int64_t i = 0; i < used_; ++i) {
+    if (order_of(values_[i], indices_[i]) < least) continue;
+    indices_[kept] = indices_[i];
+    values_[kept++] = values_[i];
+  }
+  used_ = kept;
+}
+
 void append_top_k(const Microkernels& kernels, const float* scores, int64_t count, int64_t k,
                   Hits& hits) {
-  // One pass keeps what exceeds the k-th largest seen so far; whenever the list has grown enough it
-  // is cut back to k, which raises that floor. Later equals of the floor lose their tie by index.
-  constexpr int64_t kChunk = 1024;
-  static thread_local std::vector<uint64_t> keys;
-  static thread_local std::vector<uint32_t> indices;
-  static thread_local std::vector<float> values;
-  const int64_t limit = 2 * k + kChunk;
-  indices.resize(limit + kChunk + 16);
-  values.resize(limit + kChunk + 16);
-  int64_t used = 0;
-  float floor = 0.0f;
-  const auto cut = [&](bool last) {
-    if (used > k) {
-      keys.resize(used);
-      // Positive floats order like their bits; NaN is made the largest, low indices beat high ones.
-      for (int64_t i = 0; i < used; ++i) {
-        const float v = values[i];
-        const uint32_t bits = v != v ? 0x7fffffffu : std::bit_cast<uint32_t>(v);
-        keys[i] = uint64_t{bits} << 32 | (0xffffffffu - indices[i]);
-      }
-      std::nth_element(keys.begin(), keys.begin() + (k - 1), keys.end(), std::greater<>());
-      floor = std::bit_cast<float>(static_cast<uint32_t>(keys[k - 1] >> 32));
-      const uint64_t smallest = keys[k - 1];
-      int64_t kept = 0;
-      for (int64_t i = 0; i < used; ++i) {
-        const float v = values[i];
-        const uint32_t bits = v != v ? 0x7fffffffu : std::bit_cast<uint32_t>(v);
-        if ((uint64_t{bits} << 32 | (0xffffffffu - indices[i])) < smallest) continue;
-        indices[kept] = indices[i];
-        values[kept++] = v;
-      }
-      used = kept;
-    }
-    if (!last) return;
-    hits.reserve(used);
-    std::copy_n(indices.data(), used, hits.indices.data() + hits.used);
-    std::copy_n(values.data(), used, hits.values.data() + hits.used);
-    hits.used += used;
-    hits.end_token();
-  };
-  for (int64_t i = 0; i < count; i += kChunk) {
-    used += kernels.above(scores + i, std::min(kChunk, count - i), floor, static_cast<uint32_t>(i),
-                          indices.data() + used, values.data() + used);
-    if (used > limit) cut(false);
-  }
-  cut(true);
+  static thread_local TopK top;
+  top.start(k);
+  for (int64_t i = 0; i < count; i += TopK::kChunk)
+    top.added(kernels.above(scores + i, std::min(TopK::kChunk, count - i), top.floor(),
+                            static_cast<uint32_t>(i), top.next_indices(), top.next_values()));
+  top.finish();
+  hits.append(top.indices(), top.values(), top.size());
+}
+
+TokenBlock join_tokens(const std::vector<Hits>& tokens) {
+  TokenBlock block{static_cast<int64_t>(tokens.size()), std::vector<Hits>(1)};
+  Hits& all = block.pieces[0];
+  all.start(block.tokens);
+  for (const Hits& token : tokens)
+    all.append(token.indices.data(), token.values.data(), token.used);
+  return block;
 }
 
 }  // namespace monosem::cpu

@@ -31,13 +31,15 @@ const float* encoder_panels(monosem_sae_plan& plan, const Microkernels& kernels)
 }
 
 monosem_sae_plan* sae_plan(const monosem_sae_encoder& encoder) {
-  return std::make_unique<monosem_sae_plan>(monosem_sae_plan{encoder, {}}).release();
+  return std::make_unique<monosem_sae_plan>(monosem_sae_plan{encoder, {}, {}}).release();
 }
 
 void sae_plan_free(monosem_sae_plan* plan) noexcept {
   const std::unique_ptr<monosem_sae_plan> owner(plan);
 }
 
-uint64_t sae_plan_bytes(const monosem_sae_plan& plan) noexcept { return plan.panels.bytes; }
+uint64_t sae_plan_bytes(const monosem_sae_plan& plan) noexcept {
+  return plan.panels.bytes + plan.screen.bytes;
+}
 
 }  // namespace monosem::cpu

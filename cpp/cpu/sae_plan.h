@@ -8,6 +8,7 @@
 #include "cpu/microkernels.h"
 #include "cpu/pack.h"
 #include "cpu/scratch.h"
+#include "cpu/screen_form.h"
 
 /// Forms are built on first need, by the call that needs them, and live as long as the plan.
 struct monosem_sae_plan {
@@ -20,6 +21,8 @@ struct monosem_sae_plan {
     int64_t width = 0;
     uint64_t bytes = 0;
   } panels;
+
+  monosem::cpu::ScreenForm screen;
 };
 
 namespace monosem::cpu {
@@ -40,6 +43,8 @@ struct Hits {
   void start(int64_t tokens);
   /// Room for `count` more entries and the 16 a kernel may write beyond.
   void reserve(int64_t count);
+  /// One token's entries.
+  void append(const uint32_t* from_indices, const float* from_values, int64_t count);
   void end_token() { offsets.push_back(static_cast<uint32_t>(used)); }
 };
 
@@ -53,9 +58,53 @@ struct TokenBlock {
 void merge_hits(const std::vector<TokenBlock>& blocks, int64_t tokens, int64_t d_sae,
                 monosem_csr& out);
 
-/// Appends the k largest scores above 0 as one token: NaN counts as largest, ties go to the lowest
-/// index. (Selection comes before the relu, so scores <= 0 of the top k are dropped anyway.)
+/// The k largest of a stream of positive scores: NaN counts as largest, ties go to the index that
+/// came first. Whatever exceeds `floor` is appended to indices/values; whenever enough has piled up
+/// it is cut back to k, which raises the floor. Later equals of the floor lose their tie, so it may
+/// exclude.
+class TopK {
+ public:
+  static constexpr int64_t kChunk = 1024;  // most scores between two calls of added()
+
+  /// Nothing seen, floor 0: selection comes before the relu, which drops what is not positive.
+  void start(int64_t k);
+  uint32_t* next_indices() { return indices_.data() + used_; }
+  float* next_values() { return values_.data() + used_; }
+  void added(int64_t count);
+  /// Cuts to the final k, in the order of their arrival.
+  void finish() { cut(); }
+
+  float floor() const { return floor_; }
+  int64_t size() const { return used_; }
+  const uint32_t* indices() const { return indices_.data(); }
+  const float* values() const { return values_.data(); }
+
+ private:
+  void cut();
+
+  int64_t k_ = 0, used_ = 0;
+  float floor_ = 0.0f;
+  std::vector<uint32_t> indices_;
+  std::vector<float> values_;
+  std::vector<uint64_t> keys_;
+};
+
+/// Appends the k largest of scores[count] as one token.
 void append_top_k(const Microkernels& kernels, const float* scores, int64_t count, int64_t k,
                   Hits& hits);
+
+/// One block of hits from those of its tokens, each a block of one.
+TokenBlock join_tokens(const std::vector<Hits>& tokens);
+
+// How an encode cuts its work. x of a block (512 x 2304: 4.7 MB) and a piece of the weights (256
+// features: 2.4 MB in float32) share the last-level cache, so the weights come from memory once per
+// block. Cancellation is polled between blocks.
+inline constexpr int64_t kBlockTokens = 512;
+inline constexpr int64_t kPieceFeatures = 256;
+
+/// Blocks of float32, fused: what the screen falls back to.
+TokenBlock encode_block_float32(monosem_sae_plan& plan, const float* x, int64_t tokens);
+/// Tokens of a block: fewer where top k needs dense scores.
+int64_t tokens_per_block(const monosem_sae_encoder& encoder);
 
 }  // namespace monosem::cpu

@@ -1,4 +1,4 @@
-// The table of one instruction set, from the loops of gemm.inl and sae.inl.
+// The table of one instruction set, from the loops of the other files.
 
 template <int kRows, int kVectors>
 constexpr void fill_tiles(Microkernels& table) {
@@ -7,7 +7,7 @@ constexpr void fill_tiles(Microkernels& table) {
 }
 
 template <int kRows, int kVectors>
-constexpr Microkernels make_table(const char* isa) {
+constexpr Microkernels make_table(const char* isa, int digit_bits) {
   Microkernels table{};
   table.isa = isa;
   table.tile_rows = kRows;
@@ -22,5 +22,10 @@ constexpr Microkernels make_table(const char* isa) {
   table.threshold = threshold;
   table.above = above;
   table.affine = affine;
+  table.digit_bits = digit_bits;
+  table.digit_rows = kRows;
+  table.digit_tile = digit_tile<kRows, kVectors>;
+  table.candidates = candidates;
+  table.dot_gathered = dot_gathered;
   return table;
 }

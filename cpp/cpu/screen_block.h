@@ -1,0 +1,60 @@
+#pragma once
+
+// One block of tokens through the screen: which pairs of token and feature may be active, and what
+// float32 says about them.
+
+#include <functional>
+#include <vector>
+
+#include "cpu/sae_plan.h"
+
+namespace monosem::cpu {
+
+struct Pieces {
+  int64_t width, count;  // features of a piece, a multiple of the panels' width
+};
+Pieces cut_features(const ScreenForm& form, int64_t d_sae);
+
+/// Gets the sums of a piece: [tokens] rows, `stride` floats apart, of features [first, first +
+/// count).
+using Epilogue = std::function<void(int64_t piece, int64_t first, int64_t count, int64_t token,
+                                    int64_t tokens, float* sums, int64_t stride)>;
+
+/// Estimated centred sums of all pairs, pieces in parallel, tokens ascending within a piece.
+void estimate(const ScreenForm& form, const ScreenTokens& tokens, int64_t d_sae,
+              const Pieces& pieces, const Epilogue& epilogue);
+
+/// The bound of one token, without its vectors; 0 where the precision asks for estimates only (but
+/// NaN stays, and 0 times a norm that is not finite is NaN: such pairs are always candidates).
+BoundRow bound_of(const ScreenTokens& tokens, int64_t token, int32_t precision);
+
+/// Pairs that the bound could not rule out, by ascending token, then feature.
+struct Candidates {
+  std::vector<uint32_t> tokens, features;
+  std::vector<float> sums;  // the screen's estimate of the centred sum, later what replaces it
+  int64_t used = 0;
+
+  void reserve(int64_t count);  // room for as many more, and 16
+};
+
+/// What an encode counts along the way.
+struct ScreenCounts {
+  int64_t candidates = 0, ambiguous = 0;
+  double error_to_margin = 0;
+
+  void add(const ScreenCounts& other);
+};
+
+/// x . w in float32 for every pair whose place is listed, written to sums[place]: grouped by
+/// feature, in slices of the depth whose x stays in the second-level cache.
+void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidates& pairs,
+            const std::vector<uint32_t>& places, std::vector<float>& sums);
+
+/// Thresholded architectures. False: more than `most` candidates, nothing was done.
+bool screen_threshold(monosem_sae_plan& plan, const float* x, int64_t tokens, int digits,
+                      int32_t precision, int64_t most, TokenBlock& block, ScreenCounts& counts);
+/// Top k.
+bool screen_top_k(monosem_sae_plan& plan, const float* x, int64_t tokens, int digits,
+                  int32_t precision, int64_t most, TokenBlock& block, ScreenCounts& counts);
+
+}  // namespace monosem::cpu

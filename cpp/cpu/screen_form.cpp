@@ -1,0 +1,334 @@
+#include "cpu/screen_form.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "core/thread_pool.h"
+#include "cpu/kernels/storage.h"
+#include "cpu/sae_plan.h"
+
+namespace monosem::cpu {
+namespace {
+
+constexpr int64_t kUnitPadding = 16;  // depth of an AMX tile
+constexpr float kWeightDigits = 127.0f;
+// One rounding of float32, relative.
+constexpr double kRounding = 0x1p-24;
+// Roundings between the exact integer sum and the estimate: its conversion, two scales, the sum
+// with the kept dimensions, with some to spare.
+constexpr double kEstimateRoundings = 16 * kRounding;
+// Tokens from which a calibration is final.
+constexpr int64_t kCalibrationTokens = 32;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// The largest float32 below the limit by more than evaluating a bound against it can round.
+float lowered(double limit) {
+  if (!std::isfinite(limit)) return static_cast<float>(limit);
+  return static_cast<float>(limit - 8 * 0x1p-23 * std::fabs(limit) - 0x1p-140);
+}
+
+float raised(double bound) { return static_cast<float>(bound * (1 + kBoundSlack) + 0x1p-140); }
+
+/// Digits of one feature, and what quantising them cost.
+void quantise_feature(const float* w, int64_t d_in, int8_t* digits, ScreenForm& form, int64_t f) {
+  float largest = 0;
+  double norm = 0;
+  for (int64_t i = 0; i < d_in; ++i) {
+    largest = std::max(largest, std::fabs(w[i]));
+    norm += static_cast<double>(w[i]) * w[i];
+  }
+  const float inverse = kWeightDigits / largest;
+  // Weights that are not finite, or too small to scale, keep digits of 0: then all of the weight is
+  // error, or NaN, and the feature is always a candidate.
+  const bool usable = std::isfinite(norm) && largest > 0 && std::isfinite(inverse);
+  const float scale = usable ? largest / kWeightDigits : 0.0f;
+  double error = 0, kept = 0;
+  int32_t sum = 0;
+  for (int64_t i = 0; i < d_in; ++i) {
+    const int digit = usable ? static_cast<int>(std::nearbyint(w[i] * inverse)) : 0;
+    digits[i] = static_cast<int8_t>(digit);
+    sum += digit;
+    const double quantised = static_cast<double>(scale) * digit, off = w[i] - quantised;
+    error += off * off;
+    kept += quantised * quantised;
+  }
+  form.scale[f] = scale;
+  form.sum[f] = sum;
+  form.norm[f] = raised(std::sqrt(norm));
+  form.error[f] = raised(std::sqrt(error) + kEstimateRoundings * std::sqrt(kept));
+}
+
+/// W_enc as rows of d_in values in its own dtype, where it is not stored that way.
+void build_rows(const monosem_sae_encoder& e, ScreenForm& form) {
+  const Operand w = encoder_operand(e);
+  if (w.depth_stride == 1) {
+    form.rows = w;
+    return;
+  }
+  const int64_t item = bytes_of(w.dtype);
+  form.own_rows = Memory<char>(e.d_sae * e.d_in * item);
+  form.rows = {form.own_rows.get(), w.dtype, e.d_in, 1};
+  form.bytes += static_cast<uint64_t>(e.d_sae * e.d_in * item);
+  // Square blocks: both sides stay in the first-level cache.
+  constexpr int64_t kSide = 64;
+  ThreadPool::instance().run(divide_up(e.d_sae, kSide), 1, [&](int64_t begin, int64_t end, int) {
+    const auto transpose = [&]<class T>(const T* from, T* to) {
+      for (int64_t f0 = begin * kSide; f0 < std::min(e.d_sae, end * kSide); f0 += kSide)
+        for (int64_t i0 = 0; i0 < e.d_in; i0 += kSide)
+          for (int64_t f = f0; f < std::min(e.d_sae, f0 + kSide); ++f)
+            for (int64_t i = i0; i < std::min(e.d_in, i0 + kSide); ++i)
+              to[f * e.d_in + i] = from[f * w.lane_stride + i * w.depth_stride];
+    };
+    if (item == 4)
+      transpose(static_cast<const uint32_t*>(w.data),
+                reinterpret_cast<uint32_t*>(form.own_rows.get()));
+    else
+      transpose(static_cast<const uint16_t*>(w.data),
+                reinterpret_cast<uint16_t*>(form.own_rows.get()));
+  });
+}
+
+/// A panel of digits may be taller than a float32 tile: the height of the one that begins at row r.
+int64_t float_height(const Microkernels& kernels, int64_t rows, int64_t r) {
+  return std::min<int64_t>(kernels.tile_rows, rows - r);
+}
+
+}  // namespace
+
+void build_screen(const monosem_sae_encoder& e, const Microkernels& kernels, ScreenForm& form) {
+  form = {};
+  form.kernels = &kernels;
+  form.width = kernels.tile_columns;
+  form.units = divide_up(divide_up(e.d_in, 4), kUnitPadding) * kUnitPadding;
+  build_rows(e, form);
+  const int64_t panels = divide_up(e.d_sae, form.width), padded = panels * form.width;
+  form.panels = Memory<uint32_t>(padded * form.units);
+  form.scale = Memory<float>(padded);
+  form.sum = Memory<int32_t>(padded);
+  form.norm = Memory<float>(padded);
+  form.error = Memory<float>(padded);
+  form.shift = Memory<float>(padded);
+  form.limit = Memory<float>(padded);
+  form.bytes += static_cast<uint64_t>(padded) * (form.units * 4 + 6 * 4);
+  ThreadPool::instance().run(panels, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> row(e.d_in);
+    std::vector<uint32_t> digits(form.width * form.units);
+    for (int64_t panel = begin; panel < end; ++panel) {
+      std::fill(digits.begin(), digits.end(), 0u);
+      for (int64_t lane = 0; lane < form.width; ++lane) {
+        const int64_t f = panel * form.width + lane;
+        if (f >= e.d_sae) {
+          form.scale[f] = form.norm[f] = form.error[f] = 0.0f;
+          form.sum[f] = 0;
+          continue;
+        }
+        const FloatRows w = float_rows(kernels, form.rows.at(f, 0), 1, e.d_in, row.data());
+        quantise_feature(w.data, e.d_in, reinterpret_cast<int8_t*>(&digits[lane * form.units]),
+                         form, f);
+      }
+      uint32_t* to = form.panels.get() + panel * form.width * form.units;
+      for (int64_t k = 0; k < form.units; ++k)
+        for (int64_t lane = 0; lane < form.width; ++lane)
+          to[k * form.width + lane] = digits[lane * form.units + k];
+    }
+  });
+}
+
+void calibrate_screen(const monosem_sae_encoder& e, const float* x, int64_t tokens,
+                      ScreenForm& form) {
+  if (form.calibrated_tokens >= std::min(tokens, kCalibrationTokens)) return;
+  form.calibrated_tokens = tokens;
+
+  std::vector<double> mean(e.d_in, 0.0), energy(e.d_in, 0.0);
+  int64_t finite = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const float* row = x + t * e.d_in;
+    if (!std::isfinite(std::accumulate(row, row + e.d_in, 0.0))) continue;
+    ++finite;
+    for (int64_t i = 0; i < e.d_in; ++i) mean[i] += row[i];
+  }
+  form.center.assign(e.d_in, 0.0f);
+  for (int64_t i = 0; i < e.d_in; ++i) {
+    if (e.center != nullptr)
+      form.center[i] = e.center[i];
+    else if (finite >= kCalibrationTokens)
+      form.center[i] = static_cast<float>(mean[i] / static_cast<double>(finite));
+    if (!std::isfinite(form.center[i])) form.center[i] = 0.0f;
+  }
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t i = 0; i < e.d_in; ++i) {
+      const double off = static_cast<double>(x[t * e.d_in + i]) - form.center[i];
+      if (std::isfinite(off)) energy[i] += off * off;
+    }
+  // One dimension in 64, at most 32: about 5 % more multiply-adds, as float32 costs four times
+  // more.
+  const int64_t keep = std::min<int64_t>(32, e.d_in / 64);
+  form.kept.resize(e.d_in);
+  std::iota(form.kept.begin(), form.kept.end(), 0);
+  std::partial_sort(
+      form.kept.begin(), form.kept.begin() + keep, form.kept.end(),
+      [&](int64_t a, int64_t b) { return energy[a] != energy[b] ? energy[a] > energy[b] : a < b; });
+  form.kept.resize(keep);
+  std::sort(form.kept.begin(), form.kept.end());
+
+  const int64_t panels = divide_up(e.d_sae, form.width);
+  const Microkernels& kernels = *form.kernels;
+  form.bytes -=
+      form.kept_panels.get() == nullptr ? 0 : static_cast<uint64_t>(panels * form.width * keep * 4);
+  form.kept_panels = Memory<float>(panels * form.width * keep + 16);
+  form.bytes += static_cast<uint64_t>(panels * form.width * keep * 4);
+  ThreadPool::instance().run(panels, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> row(e.d_in);
+    for (int64_t panel = begin; panel < end; ++panel)
+      for (int64_t lane = 0; lane < form.width; ++lane) {
+        const int64_t f = panel * form.width + lane;
+        float* to = form.kept_panels.get() + panel * form.width * keep + lane;
+        if (f >= e.d_sae) {
+          for (int64_t k = 0; k < keep; ++k) to[k * form.width] = 0.0f;
+          form.shift[f] = 0.0f;
+          form.limit[f] = std::numeric_limits<float>::infinity();
+          continue;
+        }
+        const float* w = float_rows(kernels, form.rows.at(f, 0), 1, e.d_in, row.data()).data;
+        for (int64_t k = 0; k < keep; ++k) to[k * form.width] = w[form.kept[k]];
+        double shift = 0;
+        for (int64_t i = 0; i < e.d_in; ++i) shift += static_cast<double>(w[i]) * form.center[i];
+        form.shift[f] = static_cast<float>(shift);
+        // Active needs both: sum + shift + gate_bias > theta, and a positive value.
+        double limit = static_cast<double>(e.theta[f]) - e.gate_bias[f];
+        const double scale = e.scale == nullptr ? 1.0 : e.scale[f];
+        if (scale > 0) {
+          const double positive = -static_cast<double>(e.bias[f]) / scale;
+          if (positive > limit) limit = positive;
+        }
+        form.limit[f] = lowered(limit - shift);
+      }
+  });
+}
+
+ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* x, int64_t tokens,
+                             int digits) {
+  const Microkernels& kernels = *form.kernels;
+  const int64_t keep = static_cast<int64_t>(form.kept.size());
+  ScreenTokens out{tokens,
+                   divide_up(tokens, kernels.digit_rows),
+                   digits,
+                   {},
+                   Memory<float>(tokens * keep + 16),
+                   {},
+                   std::vector<float>(tokens),
+                   std::vector<float>(tokens)};
+  for (int digit = 0; digit < digits; ++digit) {
+    out.units[digit] = Memory<uint32_t>(tokens * form.units + 16);
+    out.scale[digit].resize(tokens);
+  }
+  // Two digits of 7 bits: q + 8192 = 128 high + low. One digit of 8 bits: q + 128.
+  const float most = digits == 2 ? 8191.0f : 127.0f;
+  const int bias = digits == 2 ? 8192 : 128;
+  ThreadPool::instance().run(out.panels, 1, [&](int64_t begin, int64_t end, int) {
+    static thread_local Scratch centred_scratch, unit_scratch, kept_scratch;
+    float* centred = centred_scratch.floats(d_in);
+    for (int64_t panel = begin; panel < end; ++panel) {
+      const int64_t first = out.token_of(panel), rows = out.token_of(panel + 1) - first;
+      float* packed = unit_scratch.floats((2 * form.units + 16) * rows);
+      uint8_t* bytes[2] = {reinterpret_cast<uint8_t*>(packed),
+                           reinterpret_cast<uint8_t*>(packed + rows * form.units)};
+      float* kept = kept_scratch.floats(rows * keep + 16);
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t t = first + r;
+        const float* row = x + t * d_in;
+        double all = 0, outliers = 0;
+        for (int64_t i = 0; i < d_in; ++i) {
+          centred[i] = row[i] - form.center[i];
+          all += static_cast<double>(centred[i]) * centred[i];
+        }
+        for (int64_t k = 0; k < keep; ++k) {
+          const float value = centred[form.kept[k]];
+          kept[r * keep + k] = value;
+          outliers += static_cast<double>(value) * value;
+          centred[form.kept[k]] = 0.0f;
+        }
+        float largest = 0;
+        for (int64_t i = 0; i < d_in; ++i) largest = std::max(largest, std::fabs(centred[i]));
+        const float inverse = most / largest;
+        const bool usable = std::isfinite(all) && largest > 0 && std::isfinite(inverse);
+        const float scale = usable ? largest / most : 0.0f;
+        const float multiplier = usable ? inverse : 0.0f;
+        double error = 0, size = 0;
+        for (int64_t i = 0; i < form.units * 4; ++i) {
+          const float value = i < d_in && usable ? centred[i] : 0.0f;
+          const int q = static_cast<int>(std::lrintf(value * multiplier));
+          const int digit = q + bias;
+          if (digits == 2) {
+            bytes[0][r * form.units * 4 + i] = static_cast<uint8_t>(digit >> 7);
+            bytes[1][r * form.units * 4 + i] = static_cast<uint8_t>(digit & 127);
+          } else {
+            bytes[0][r * form.units * 4 + i] = static_cast<uint8_t>(digit);
+          }
+          if (i >= d_in) continue;
+          const double quantised = static_cast<double>(scale) * q, off = centred[i] - quantised;
+          error += off * off;
+          size += quantised * quantised;
+        }
+        out.scale[0][t] = digits == 2 ? 128.0f * scale : scale;
+        if (digits == 2) out.scale[1][t] = scale;
+        // Centring rounds once per dimension; the kept dimensions' float32 sum once per term.
+        const double rounding =
+            kRounding * std::sqrt(all) +
+            (static_cast<double>(keep) * kRounding + kEstimateRoundings) * std::sqrt(outliers);
+        out.by_norm[t] = raised(std::sqrt(error) + rounding);
+        out.by_error[t] = raised(std::sqrt(size));
+        if (!std::isfinite(all))
+          out.by_norm[t] = out.by_error[t] = std::numeric_limits<float>::quiet_NaN();
+      }
+      for (int digit = 0; digit < digits; ++digit) {
+        const float* from = packed + digit * rows * form.units;
+        float* to = reinterpret_cast<float*>(out.units[digit].get() + first * form.units);
+        if (kernels.digits_by_row) {
+          std::memcpy(to, from, rows * form.units * 4);
+        } else {
+          // Plain stores: the fast interleave writes past the panel, into another thread's.
+          for (int64_t r = 0; r < rows; ++r)
+            for (int64_t k = 0; k < form.units; ++k)
+              std::memcpy(to + k * rows + r, from + r * form.units + k, 4);
+        }
+      }
+      for (int64_t r = 0; r < rows;) {
+        const int64_t height = float_height(kernels, rows, r);
+        float* to = out.kept.get() + (first + r) * keep;
+        for (int64_t k = 0; k < keep; ++k)
+          for (int64_t i = 0; i < height; ++i) to[k * height + i] = kept[(r + i) * keep + k];
+        r += height;
+      }
+    }
+  });
+  return out;
+}
+
+void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t token_panel,
+                 int64_t feature_panel, float* c, int64_t c_stride) {
+  const Microkernels& kernels = *form.kernels;
+  const int64_t first = tokens.token_of(token_panel),
+                rows = tokens.token_of(token_panel + 1) - first;
+  const int64_t feature = feature_panel * form.width, keep = static_cast<int64_t>(form.kept.size());
+  for (int64_t r = 0; r < rows;) {
+    const int64_t height = float_height(kernels, rows, r);
+    kernels.tile[height - 1](keep, tokens.kept.get() + (first + r) * keep,
+                             form.kept_panels.get() + feature * keep, c + r * c_stride, c_stride,
+                             false);
+    r += height;
+  }
+  for (int digit = 0; digit < tokens.digits; ++digit) {
+    const int bias = tokens.digits == 1 ? 128 : digit == 0 ? 64 : 0;
+    const DigitScales scales{tokens.scale[digit].data() + first, form.scale.get() + feature,
+                             form.sum.get() + feature, bias};
+    kernels.digit_tile(rows, form.units, tokens.units[digit].get() + first * form.units,
+                       form.panels.get() + feature * form.units, scales, c, c_stride);
+  }
+}
+
+}  // namespace monosem::cpu

@@ -1,0 +1,78 @@
+#pragma once
+
+// The prepared weights of the certified screen, and tokens in the form it multiplies them with.
+//
+// For a feature w and a token x (centred: x - mu) the screen computes, in integers, the product of
+// w^ = w_scale * digits and x^ = x_scale * digits. What it cannot know is bounded by Cauchy-Schwarz
+// with norms that are measured, not assumed, so the bound holds whatever rounding did:
+//
+//   |w.x - w^.x^|  <=  |w| |x - x^|  +  |w - w^| |x^|  +  accumulation
+//
+// The few input dimensions with the most energy (the massive activations of a residual stream)
+// would dominate every norm. They are left out of the digits and multiplied in float32.
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/microkernels.h"
+#include "cpu/pack.h"
+#include "cpu/scratch.h"
+
+namespace monosem::cpu {
+
+/// Bounds and limits carry this much relative slack for the rounding of their own evaluation.
+inline constexpr double kBoundSlack = 1e-5;
+
+struct ScreenForm {
+  const Microkernels* kernels = nullptr;  // what the panels are laid out for
+  int64_t width = 0, units = 0;           // columns of a panel; units of four digits, padded to 16
+  Memory<uint32_t> panels;                // [panels][units][width]
+  // Per feature, padded to whole panels:
+  Memory<float> scale;  // of its digits
+  Memory<int32_t> sum;  // of its digits
+  Memory<float> norm;   // |w|
+  Memory<float> error;  // |w - w^| + accumulation: what |x^| is multiplied with
+
+  // From the first tokens seen (calibrate):
+  int64_t calibrated_tokens = -1;
+  std::vector<float> center;  // [d_in] mu
+  std::vector<int64_t> kept;  // dimensions multiplied in float32
+  Memory<float> kept_panels;  // their weights, [panels][kept][width]
+  Memory<float> shift;        // w . mu
+  Memory<float> limit;        // a centred sum up to here is certainly inactive (thresholded)
+
+  Operand rows{};         // W_enc with d_in contiguous values per feature, for the refine
+  Memory<char> own_rows;  // where W_enc is not stored that way
+  uint64_t bytes = 0;
+};
+
+/// Quantises W_enc for the kernels in use. Reads W_enc once; parallel.
+void build_screen(const monosem_sae_encoder& encoder, const Microkernels& kernels,
+                  ScreenForm& form);
+
+/// Chooses the centre and the dimensions to keep from tokens [tokens, d_in], if that was not done
+/// or was done with only a few. Which it chooses changes the number of candidates, never what is
+/// sound.
+void calibrate_screen(const monosem_sae_encoder& encoder, const float* x, int64_t tokens,
+                      ScreenForm& form);
+
+/// A block of tokens as digits: q = 128 high + low - bias (two digits of 7 bits), or one digit
+/// of 8.
+struct ScreenTokens {
+  int64_t tokens, panels;
+  int digits;
+  Memory<uint32_t> units[2];    // per panel [units][rows] or [rows][units]; high and low, or one
+  Memory<float> kept;           // per float32 tile [kept][rows]
+  std::vector<float> scale[2];  // [tokens] of each digit
+  std::vector<float> by_norm;   // [tokens], see BoundRow
+  std::vector<float> by_error;
+  int64_t token_of(int64_t panel) const { return panel * tokens / panels; }
+};
+ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* x, int64_t tokens,
+                             int digits);
+
+/// Estimated centred sums of one panel of tokens with one panel of features: c[rows][width].
+void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t token_panel,
+                 int64_t feature_panel, float* c, int64_t c_stride);
+
+}  // namespace monosem::cpu
