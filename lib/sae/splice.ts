@@ -82,7 +82,7 @@ const RECONS = 'hook_sae_recons';
 const ERROR = 'hook_sae_error';
 const OUTPUT = 'hook_sae_output';
 
-/** Sparse activations of `x`; with a run, through the hooks before and at acts_post. */
+/** Sparse activations of `x`, without hooks. */
 export async function encode(
   engine: SaeEngine,
   x: Tensor,
@@ -93,6 +93,7 @@ export async function encode(
   return acts;
 }
 
+/** Sparse activations of `x`; with a run, through the hooks at input and acts_pre. */
 async function encodeHooked(
   engine: SaeEngine,
   x: Tensor,

@@ -17,7 +17,8 @@ import { keepLargest } from './topk.js';
 /**
  * Splits a sequence into what attention over the tokens before predicts and the novel rest (TemporalSAE,
  * Lubana et al. 2025, arXiv 2511.01836). Input is [batch, pos, d_in]; f is the novel part alone, and a
- * whole forward adds the prediction.
+ * whole forward adds the prediction. It knows no tokens but those of its input: in generation over a
+ * key-value cache, which shows a model one token at a time, there is nothing to predict from.
  */
 export const temporal: Architecture = {
   isTranscoder: false,
