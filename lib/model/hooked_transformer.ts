@@ -1,18 +1,15 @@
-import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import type { FwdHook, Hook, HookHandle, HookPoint } from '../hooks/types.js';
 import type { LoadOptions } from '../hub/options.js';
 import { Tensor } from '../tensor.js';
-import type { ModelConfig } from './config.js';
-import { ModelEngine, type RunRequest } from './engine.js';
+import type { RunRequest } from './engine.js';
 import { appendSteps, generateSteps, TextStream } from './generate.js';
-import type { NamingStyle } from './hook_points.js';
-import { type Input, InputReader, isTokenTensor, tokensOfTensor } from './input.js';
-import { type LoadedModel, loadModel } from './load.js';
+import { type Input, isTokenTensor, tokensOfTensor } from './input.js';
+import { loadModel } from './load.js';
 import { ModelCache } from './model_cache.js';
 import type { CacheOptions, ForwardOptions, GenerateOptions, SaesOptions } from './options.js';
 import { PROCESSED, type ProcessingOptions } from './processing.js';
-import type { ModelTokenizer } from './tokenizer.js';
+import { TextModel } from './text_model.js';
 import { realRows, type Tokens } from './tokens.js';
 import { type TraceBody, TraceSession } from './trace.js';
 
@@ -20,17 +17,7 @@ import { type TraceBody, TraceSession } from './trace.js';
  * A language model whose every intermediate can be read and replaced, under TransformerLens' names, with
  * Hugging Face's numbers. Make one with `fromPretrained` or `fromPretrainedNoProcessing`.
  */
-export class HookedTransformer implements AsyncDisposable {
-  /** @internal */
-  protected readonly engine: ModelEngine;
-  readonly #input: InputReader;
-
-  /** @internal */
-  constructor(model: LoadedModel, style: NamingStyle = 'transformer_lens') {
-    this.engine = new ModelEngine(model, style);
-    this.#input = new InputReader(model.cfg, model.tokenizer);
-  }
-
+export class HookedTransformer extends TextModel implements AsyncDisposable {
   /**
    * Weights as TransformerLens processes them by default: norms folded, writing weights and unembedding
    * centred. Predictions are the same; activations are not those SAEs were trained on.
@@ -52,72 +39,6 @@ export class HookedTransformer implements AsyncDisposable {
     options: LoadOptions & Record<string, unknown> = {},
   ): Promise<HookedTransformer> {
     return new this(await loadModel(name, options));
-  }
-
-  get cfg(): ModelConfig & Readonly<Record<string, unknown>> {
-    return this.engine.model.cfg as ModelConfig & Readonly<Record<string, unknown>>;
-  }
-
-  get device(): Device {
-    return this.engine.device;
-  }
-
-  /** ERR_TOKENIZER when the model's folder has none. */
-  get tokenizer(): ModelTokenizer {
-    return this.#input.tokenizer;
-  }
-
-  /** Every hook point in firing order, those of attached SAEs included. */
-  get hookNames(): readonly string[] {
-    return this.engine.hooks.names();
-  }
-
-  /** [d_vocab, d_model]; the model's own, not to be disposed or edited. */
-  get W_E(): Tensor {
-    return this.engine.model.weights.W_E;
-  }
-  /** [d_model, d_vocab]. */
-  get W_U(): Tensor {
-    return this.engine.model.weights.W_U;
-  }
-  /** [d_vocab]; undefined where there is none, as before norms are folded. */
-  get b_U(): Tensor | undefined {
-    return this.engine.model.weights.b_U;
-  }
-  /** [n_ctx, d_model]; undefined where positions are rotations. */
-  get W_pos(): Tensor | undefined {
-    return this.engine.model.weights.W_pos;
-  }
-
-  /** Texts as one batch, shorter ones padded on the right under a mask. */
-  toTokens(text: string | readonly string[], options: { prependBos?: boolean } = {}): Tokens {
-    return this.#input.tokens(text, options);
-  }
-
-  /** TransformerLens' to_string, under a name that does not shadow Object's. Several rows are joined by newlines. */
-  toText(tokens: Tokens | ArrayLike<number>): string {
-    if (!('ids' in tokens)) return this.tokenizer.decode(tokens);
-    const [batch, length] = tokens.shape;
-    const rows = realRows({ ids: tokens.ids, shape: [batch, length] });
-    return rows.map((ids) => this.tokenizer.decode(ids)).join('\n');
-  }
-
-  /** Each token by itself. */
-  toStrTokens(input: string | ArrayLike<number>, options: { prependBos?: boolean } = {}): string[] {
-    const ids = typeof input === 'string' ? this.toTokens(input, options).ids : input;
-    return Array.from(ids, (id) => this.tokenizer.decode([id]));
-  }
-
-  /** The id of a text that is one token. ERR_TOKENIZER when it is none or several. */
-  toSingleToken(text: string): number {
-    const ids = this.tokenizer.encodeText(text, false);
-    if (ids.length !== 1) {
-      throw new MonosemError(
-        'ERR_TOKENIZER',
-        `expected one token, ${JSON.stringify(text)} is ${ids.length}: ${JSON.stringify(this.toStrTokens(ids))}`,
-      );
-    }
-    return ids[0] as number;
   }
 
   /**
@@ -163,6 +84,26 @@ export class HookedTransformer implements AsyncDisposable {
     this.engine.hooks.reset(options);
   }
 
+  /** Several hooks at once: `using _ = model.hooks([...])` keeps them on until the block ends. */
+  hooks(fwdHooks: readonly FwdHook[]): HookHandle {
+    this.engine.alive();
+    const handles: HookHandle[] = [];
+    const remove = () => {
+      for (const handle of handles.splice(0)) handle.remove();
+    };
+    try {
+      for (const [match, hook] of fwdHooks) {
+        handles.push(
+          this.engine.hooks.add(match, hook as (act: never, point: HookPoint) => unknown),
+        );
+      }
+    } catch (error) {
+      remove();
+      throw error;
+    }
+    return { remove, [Symbol.dispose]: remove };
+  }
+
   /** Hugging Face module paths ("model.layers.12", "layers.12", "transformer.h.5") name the same points. */
   registerForwardHook(modulePath: string, hook: Hook<Tensor>): HookHandle {
     return this.addHook(modulePath, hook);
@@ -206,7 +147,7 @@ export class HookedTransformer implements AsyncDisposable {
   #generation(input: Input, options: GenerateOptions) {
     this.engine.alive();
     const { splices, prependBos } = this.prepareSaes(options);
-    const prompt = this.#input.tokens(input, { prependBos, side: 'left' });
+    const prompt = this.input.tokens(input, { prependBos, side: 'left' });
     const { cfg, tokenizer } = this.engine.model;
     const own = tokenizer?.eosTokenId;
     const stops = [...new Set([...cfg.eosTokenIds, ...(own === undefined ? [] : [own])])];
@@ -232,7 +173,7 @@ export class HookedTransformer implements AsyncDisposable {
   trace<R>(input: Input | TraceBody<R>, body?: TraceBody<R>): Promise<R> {
     this.engine.alive();
     const session = new TraceSession(this.engine, (given) =>
-      this.#input.tokens(given, { side: 'left' }),
+      this.input.tokens(given, { side: 'left' }),
     );
     return typeof input === 'function'
       ? session.run(undefined, input)
@@ -282,7 +223,7 @@ export class HookedTransformer implements AsyncDisposable {
 
   async #read(input: Input | Tensor, prependBos?: boolean): Promise<Tokens | Tensor> {
     if (isTokenTensor(input)) return tokensOfTensor(input, this.cfg.dVocab);
-    return input instanceof Tensor ? input : this.#input.tokens(input, { prependBos });
+    return input instanceof Tensor ? input : this.input.tokens(input, { prependBos });
   }
 
   /** Frees the weights once commands in flight are done with them. */

@@ -124,6 +124,24 @@ describe('hooks on a model', () => {
     expect(calls).toBe(11);
   });
 
+  it('come and go together', async () => {
+    const plain = await numbers(await model.forward(tokens));
+    {
+      using _ = model.hooks([
+        ['hook_embed', (act: Tensor) => act.mul(2)],
+        ['blocks.0.hook_attn_out', (act: Tensor) => act.mul(0)],
+      ]);
+      expect(await numbers(await model.forward(tokens))).not.toEqual(plain);
+    }
+    const broken = () =>
+      model.hooks([
+        ['hook_embed', (act: Tensor) => act.mul(2)],
+        ['nothing', () => {}],
+      ]);
+    expect(broken).toThrowError(/no hook point/);
+    expect(await numbers(await model.forward(tokens))).toEqual(plain);
+  });
+
   it('end the run after the last layer looked at when no result is asked for', async () => {
     const seen: string[] = [];
     const watch = (name: string) => [name, () => void seen.push(name)] as const;
