@@ -2,6 +2,7 @@
 // over the tokens: once to count, once to write; the arrays are exactly as long as needed.
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -77,11 +78,13 @@ monosem_csr build(int64_t tokens, int64_t d_sae, int64_t work, const EmitRow& em
 
 constexpr int64_t kStretch = 32;
 
-/// Most stretches of a dense tensor of activations are. Branch-free, so that it vectorises.
+/// Most stretches of a dense tensor of activations are. All bits but the sign, joined: cheaper than
+/// comparing.
+/// vectorise without leave to reorder.
 bool all_zero(const float* x) {
-  int nonzero = 0;
-  for (int64_t i = 0; i < kStretch; ++i) nonzero |= x[i] != 0.0f;
-  return nonzero == 0;
+  uint32_t bits = 0;
+  for (int64_t i = 0; i < kStretch; ++i) bits |= std::bit_cast<uint32_t>(x[i]) << 1;
+  return bits == 0;
 }
 
 int64_t entries_per_token(const monosem_csr& csr) {
