@@ -80,7 +80,6 @@ constexpr int64_t kStretch = 32;
 
 /// Most stretches of a dense tensor of activations are. All bits but the sign, joined: cheaper than
 /// comparing.
-/// vectorise without leave to reorder.
 bool all_zero(const float* x) {
   uint32_t bits = 0;
   for (int64_t i = 0; i < kStretch; ++i) bits |= std::bit_cast<uint32_t>(x[i]) << 1;
