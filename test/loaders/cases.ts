@@ -21,7 +21,6 @@ export interface Case {
   readonly overrides: Dict | null;
   readonly overrides_from_registry: Dict | null;
   readonly warnings?: string[];
-  readonly raw_cfg?: Dict;
   readonly cfg?: Dict;
   readonly config_only?: Dict | string;
   readonly config_without_overrides?: Dict;
