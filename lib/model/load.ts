@@ -1,6 +1,7 @@
 import { type Device, resolveDevice } from '../device.js';
 import { MonosemError } from '../error.js';
 import type { LoadOptions } from '../hub/options.js';
+import { fence } from '../ops.js';
 import type { ModelConfig } from './config.js';
 import type { ModuleNames } from './families/family.js';
 import { readModelConfig } from './families/index.js';
@@ -41,10 +42,11 @@ export async function loadModel(
   const isTiedHead = (tensor: string) =>
     cfg.tiedEmbeddings && /(^|\.)lm_head\.weight$/.test(tensor);
   const isWanted = (tensor: string) => !family.ignores.test(tensor) && !isTiedHead(tensor);
-  using files = await WeightFiles.open(folder.path, dtype, device, isWanted);
+  using files = await WeightFiles.open(folder.path, dtype, device, isWanted, options.signal);
   const views = family.weights(files, cfg);
   const { weights, done } = processWeights(aliasWeights(views), cfg, readProcessing(options));
   for (const view of tensorsOf(views)) view.dispose();
+  await fence(device);
   return { cfg: { ...cfg, processing: done }, device, modules: family.modules, weights, tokenizer };
 }
 

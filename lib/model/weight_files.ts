@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { throwIfAborted } from '../abort.js';
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import { type DType, type NativeTensorFile, native } from '../native.js';
@@ -33,6 +34,7 @@ export class WeightFiles implements Disposable {
     dtype: DType,
     device: Device,
     isWanted: (name: string) => boolean,
+    signal?: AbortSignal,
   ): Promise<WeightFiles> {
     const files = new WeightFiles(folder);
     try {
@@ -41,6 +43,7 @@ export class WeightFiles implements Disposable {
         files.#files.push(file);
         for (const { name, shape } of file.tensors) {
           if (!isWanted(name)) continue;
+          throwIfAborted(signal);
           const type = shape.length === 1 ? 'float32' : dtype;
           const loaded = await native.loadTensor(file, name, type, device, false);
           files.#tensors.set(name, new Tensor(loaded));

@@ -122,6 +122,19 @@ describe('a run that cannot be', () => {
   it('was aborted', async () => {
     const signal = AbortSignal.abort(new Error('enough'));
     await fails(model.forward([1], { signal }), 'ERR_ABORTED', /aborted/);
+    await refuses(fixture('models/gpt2'), 'ERR_ABORTED', /aborted/, { signal });
+  });
+
+  it('is aborted between blocks while the event loop turns', async () => {
+    const batch = Array.from({ length: 256 }, () => Array.from({ length: 64 }, (_, i) => i));
+    const controller = new AbortController();
+    const run = model.runWithHooks(batch, {
+      signal: controller.signal,
+      fwdHooks: [['blocks.0.hook_resid_post', () => controller.abort()]],
+    });
+    await fails(run, 'ERR_ABORTED', /aborted/);
+    const after = await model.forward(batch, { stopAtLayer: 1 });
+    expect(after.shape).toEqual([256, 64, 32]);
   });
 
   it('has a hook that throws, and the next run is whole', async () => {
