@@ -23,5 +23,5 @@ export const qwen3: Family = {
   }),
   weights: (files, cfg) => decoderWeights(files, cfg, { prefixes: ['model.', ''] }),
   ignores: decoderIgnores,
-  modules: { ...decoderModules },
+  modules: decoderModules,
 };

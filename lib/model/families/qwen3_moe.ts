@@ -43,5 +43,5 @@ export const qwen3Moe: Family = {
   },
   weights: (files, cfg) => decoderWeights(files, cfg, { prefixes: ['model.', ''] }),
   ignores: decoderIgnores,
-  modules: { ...decoderModules },
+  modules: decoderModules,
 };
