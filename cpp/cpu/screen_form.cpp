@@ -198,6 +198,8 @@ void calibrate_screen(const monosem_sae_encoder& e, const float* x, int64_t toke
         double shift = 0;
         for (int64_t i = 0; i < e.d_in; ++i) shift += static_cast<double>(w[i]) * form.center[i];
         form.shift[f] = static_cast<float>(shift);
+        // TopK compares the bounds of a token with each other, not with a threshold.
+        if (e.theta == nullptr) continue;
         // Active needs both: sum + shift + gate_bias > theta, and a positive value.
         double limit = static_cast<double>(e.theta[f]) - e.gate_bias[f];
         const double scale = e.scale == nullptr ? 1.0 : e.scale[f];
