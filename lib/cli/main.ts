@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   features: () => import('./features.js'),
   steer: () => import('./steer.js'),
   info: () => import('./info.js'),
+  saes: () => import('./saes.js'),
   devices: () => import('./devices.js'),
 };
 
