@@ -1,5 +1,4 @@
 import { cancellable } from '../abort.js';
-import { type Device, resolveDevice } from '../device.js';
 import { MonosemError } from '../error.js';
 import { ActivationCache } from '../hooks/activation_cache.js';
 import type { RunOptions } from '../hooks/hook_registry.js';
@@ -11,42 +10,21 @@ import {
   loadPretrained,
   type SaeFileOptions,
 } from '../loaders/index.js';
-import { type DType, native } from '../native.js';
+import { native } from '../native.js';
 import type { Release } from '../registry/releases.js';
 import { Tensor, type TensorLike, toTensor } from '../tensor.js';
 import { resolveHook, runAlone } from './alone.js';
-import type { Architecture, Weights } from './architectures/architecture.js';
-import { type Json, parseConfig, type SAEConfig } from './config.js';
-import { SaeEngine } from './engine.js';
+import type { SaeEngine } from './engine.js';
 import { FeatureActs } from './feature_acts.js';
-import { foldDecoderNorms, foldInputScale } from './folding.js';
 import type { SaeHook } from './sae_hooks.js';
-import { saveSae } from './save.js';
+import { SaeState } from './sae_state.js';
 import { encode, type Precision } from './splice.js';
-import { disposeWeights } from './weights.js';
-
-/** An SAE as a loader read it. */
-export interface LoadedSae {
-  /** In SAELens 6's form (`migrateConfig`). */
-  readonly cfgDict: Json;
-  /** Under SAELens' names. */
-  readonly weights: Weights;
-  /** cfg.json as it was read, where there was one. */
-  readonly raw?: Json;
-}
 
 export interface SaeLoadOptions extends SaeFileOptions {
   /** Gives every decoder row norm 1, after loading: see `foldWDecNorm`. */
   foldWDecNorm?: boolean;
   /** How the encoder works; "strict" by default. */
   precision?: Precision;
-}
-
-export interface SaeOptions {
-  device?: Device | undefined;
-  /** Of weights and results; cfg.json's when not given. Arithmetic is float32. */
-  dtype?: DType | undefined;
-  precision?: Precision | undefined;
 }
 
 /**
@@ -57,25 +35,9 @@ export interface SaeOptions {
  * Weights are held in `dtype`, arithmetic is float32, results are given in `dtype`. Errors: ERR_SHAPE,
  * ERR_DTYPE or ERR_DEVICE for inputs that do not fit, ERR_DISPOSED after `dispose`.
  */
-export class SAE implements Disposable {
-  #engine: SaeEngine | undefined;
-  /** Metadata under the names files use. */
-  readonly #metadata: Json;
-  readonly #precision: Precision;
+export class SAE extends SaeState {
   /** Whether `forward`, `runWithCache` and `runWithHooks` add back what the SAE missed; attaching has an option of its own. */
   useErrorTerm = false;
-
-  /** @internal Takes ownership of the weights. Throws ERR_FORMAT, ERR_SHAPE or ERR_DTYPE when they are not the architecture's. */
-  constructor(loaded: LoadedSae, options: SaeOptions = {}) {
-    const { cfgDict, weights, raw = cfgDict } = loaded;
-    const device = resolveDevice(options.device) as Device;
-    const dtype = options.dtype === undefined ? {} : { dtype: options.dtype };
-    const cfg = { ...parseConfig({ ...cfgDict, ...dtype }, raw), device };
-    this.#metadata = (cfgDict.metadata ?? {}) as Json;
-    this.#precision = options.precision ?? 'strict';
-    this.#engine = new SaeEngine(cfg, weights);
-    disposeWeights(weights);
-  }
 
   /**
    * A published SAE: a release and an id of the registry, or a Hugging Face repository id and a folder in
@@ -138,53 +100,6 @@ export class SAE implements Disposable {
     return fetchDecoderRow(release, saeId, feature, options);
   }
 
-  /** @internal The steps of its forward, for who attaches it. */
-  get engine(): SaeEngine {
-    if (this.#engine === undefined) {
-      throw new MonosemError('ERR_DISPOSED', 'this SAE was disposed; load it again');
-    }
-    return this.#engine;
-  }
-
-  get cfg(): SAEConfig {
-    return this.engine.cfg;
-  }
-  get device(): Device {
-    return this.engine.cfg.device;
-  }
-  get dtype(): DType {
-    return this.engine.cfg.dtype;
-  }
-  /** @internal */
-  get precision(): Precision {
-    return this.#precision;
-  }
-
-  /** [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. */
-  get W_enc(): Tensor {
-    return this.engine.W_enc;
-  }
-  /** [d_sae, d_in], transcoders [d_sae, d_out] */
-  get W_dec(): Tensor {
-    return this.engine.weights.W_dec as Tensor;
-  }
-  /** [d_in], transcoders [d_out] */
-  get b_dec(): Tensor {
-    return this.engine.weights.b_dec as Tensor;
-  }
-  /** [d_sae], where the architecture has one */
-  get b_enc(): Tensor | undefined {
-    return this.engine.weights.b_enc;
-  }
-  /** [d_sae], jumprelu */
-  get threshold(): Tensor | undefined {
-    return this.engine.weights.threshold;
-  }
-  /** [d_out, d_in], skip transcoders */
-  get W_skip(): Tensor | undefined {
-    return this.engine.weights.W_skip;
-  }
-
   /**
    * Feature activations of x. Resolves when they are computed. Aborting the signal rejects with
    * ERR_ABORTED and ends the work between blocks of tokens.
@@ -193,7 +108,7 @@ export class SAE implements Disposable {
     x: TensorLike,
     options: { signal?: AbortSignal; precision?: Precision } = {},
   ): Promise<FeatureActs> {
-    const { signal, precision = this.#precision } = options;
+    const { signal, precision = this.precision } = options;
     return cancellable(signal, (cancel) =>
       this.#run(x, (engine, input) =>
         encode(engine, input, { prefix: '', useErrorTerm: false, precision, cancel, signal }),
@@ -246,39 +161,6 @@ export class SAE implements Disposable {
     return this.engine.encoder.stats();
   }
 
-  /** Moves and converts in place. */
-  to(options: { device?: Device; dtype?: DType }): SAE {
-    const { cfg, weights } = this.engine;
-    const device =
-      options.device === undefined ? cfg.device : (resolveDevice(options.device) as Device);
-    this.#replace({ ...cfg, device, dtype: options.dtype ?? cfg.dtype }, weights);
-    return this;
-  }
-
-  /**
-   * Gives every decoder row norm 1; feature activations grow by the norms, reconstructions stay.
-   * Throws ERR_UNSUPPORTED where that would change which features are on (topk without decoder-norm
-   * rescaling, temporal, matching pursuit).
-   */
-  foldWDecNorm(): void {
-    const { cfg, weights } = this.engine;
-    const parameters = this.#foldable().foldedParameters(cfg);
-    this.#exchange(cfg, foldDecoderNorms(weights, parameters));
-  }
-
-  /** Folds the scale that inputs were trained at (expected_average_only_in) into the weights. */
-  foldActivationNormScalingFactor(factor: number): void {
-    const { cfg, weights } = this.engine;
-    if (!Number.isFinite(factor) || factor === 0) {
-      throw new MonosemError(
-        'ERR_INVALID_ARGUMENT',
-        `expected a finite scaling factor other than 0, got ${factor}`,
-      );
-    }
-    this.#foldable();
-    this.#exchange({ ...cfg, normalizeActivations: 'none' }, foldInputScale(weights, factor));
-  }
-
   /** `${hook point}.hook_sae_…`, the full name under which the point appears once attached. */
   hookName<Point extends SaeHook>(point: Point): `${string}.${Point}` {
     const { hookName, hookNameOut } = this.cfg.metadata;
@@ -292,23 +174,8 @@ export class SAE implements Disposable {
     return `${at}.${point}`;
   }
 
-  /** Writes cfg.json and sae_weights.safetensors, which SAELens 6 reads, into a folder made when missing. */
-  async saveModel(path: string): Promise<{ weightsPath: string; cfgPath: string }> {
-    using _ = this.engine.hold();
-    return await saveSae(this.engine, this.#metadata, path);
-  }
-
-  /** Frees weights and prepared forms once what is under way is done with them. Safe to repeat. */
-  dispose(): void {
-    this.#engine?.dispose();
-    this.#engine = undefined;
-  }
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
   #forward(x: TensorLike, options: RunOptions): Promise<Tensor> {
-    const run = { ...options, useErrorTerm: this.useErrorTerm, precision: this.#precision };
+    const run = { ...options, useErrorTerm: this.useErrorTerm, precision: this.precision };
     return this.#run(x, (engine, input) => runAlone(engine, input, run));
   }
 
@@ -337,26 +204,6 @@ export class SAE implements Disposable {
       result[Symbol.dispose]();
       throw error;
     }
-  }
-
-  #foldable(): Required<Architecture> {
-    const { cfg, architecture } = this.engine;
-    if (architecture.foldedParameters !== undefined) return architecture as Required<Architecture>;
-    throw new MonosemError(
-      'ERR_UNSUPPORTED',
-      `a ${cfg.architecture} SAE has no linear encoder to fold anything into`,
-    );
-  }
-
-  #exchange(cfg: SAEConfig, changed: Weights): void {
-    this.#replace(cfg, { ...this.engine.weights, ...changed });
-    disposeWeights(changed);
-  }
-
-  #replace(cfg: SAEConfig, weights: Weights): void {
-    const before = this.engine;
-    this.#engine = new SaeEngine(cfg, weights);
-    before.dispose();
   }
 }
 
