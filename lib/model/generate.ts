@@ -37,8 +37,10 @@ export async function* generateSteps(
   for (let step = 0; step < maxNewTokens; step++) {
     const request = { keyValues, fwdHooks, splices, signal, onlyLast: true };
     const logits = (await engine.run(input, request)) as Tensor;
-    const next = await nextTokens(logits, sampler);
+    const last = logits.slice(null, -1);
     logits.dispose();
+    const next = await sampler.draw(last);
+    last.dispose();
     for (let row = 0; row < batch; row++) {
       if (ended[row]) next[row] = ends[0] as number;
       else if (ends.includes(next[row] as number)) ended[row] = 1;
@@ -61,28 +63,6 @@ function checkLength(maxNewTokens: number, length: number, room: number | undefi
       'ERR_INVALID_ARGUMENT',
       `a prompt of ${length} tokens and ${maxNewTokens} new ones do not fit the model's ${room} positions; ask for at most ${Math.max(0, room + 1 - length)}`,
     );
-  }
-}
-
-/** One token per row from the last position of logits [b, p, d_vocab]. */
-async function nextTokens(logits: Tensor, sampler: Sampler): Promise<Int32Array> {
-  const last = logits.slice(null, -1);
-  try {
-    if (sampler.isGreedy) {
-      const best = last.argmax(-1);
-      const ids = (await best.data()) as Int32Array;
-      best.dispose();
-      return Int32Array.from(ids);
-    }
-    const wide = last.to({ dtype: 'float32' });
-    const numbers = (await wide.data()) as Float32Array;
-    wide.dispose();
-    const [batch, vocab] = last.shape as [number, number];
-    return Int32Array.from({ length: batch }, (_, row) =>
-      sampler.draw(numbers.subarray(row * vocab, (row + 1) * vocab)),
-    );
-  } finally {
-    last.dispose();
   }
 }
 

@@ -5,7 +5,7 @@ import { HookedTransformer } from '../../lib/model/hooked_transformer.js';
 import { Sampler } from '../../lib/model/sampler.js';
 import type { FeatureActs } from '../../lib/sae/feature_acts.js';
 import { SAE } from '../../lib/sae/sae.js';
-import type { Tensor } from '../../lib/tensor.js';
+import { Tensor } from '../../lib/tensor.js';
 import { fixture } from '../support/golden.js';
 
 const demo = fileURLToPath(new URL('../../assets/demo/model', import.meta.url));
@@ -169,30 +169,47 @@ describe('generation with SAEs', () => {
 });
 
 describe('the sampler', () => {
-  const logits = Float32Array.of(0, 2, 1, Number.NEGATIVE_INFINITY);
-  const draws = (options: ConstructorParameters<typeof Sampler>[0], n = 4000) => {
+  const row = [0, 2, 1, Number.NEGATIVE_INFINITY];
+  const draws = async (options: ConstructorParameters<typeof Sampler>[0], n = 4000) => {
     const sampler = new Sampler({ seed: 1, ...options });
+    const logits = Tensor.from(
+      Float32Array.from({ length: n * 4 }, (_, i) => row[i % 4] as number),
+      [n, 4],
+    );
     const counts = [0, 0, 0, 0];
-    for (let i = 0; i < n; i++) {
-      const token = sampler.draw(logits);
-      counts[token] = (counts[token] as number) + 1;
-    }
+    for (const token of await sampler.draw(logits)) counts[token] = (counts[token] as number) + 1;
     return counts.map((count) => count / n);
   };
-
-  it('draws by the softmax', () => {
-    const weights = [1, Math.E ** 2, Math.E, 0];
+  const softmax = (temperature: number) => {
+    const weights = row.map((x) => Math.exp(x / temperature));
     const total = weights.reduce((sum, w) => sum + w, 0);
-    draws({}).forEach((share, i) => {
-      expect(share).toBeCloseTo((weights[i] as number) / total, 1);
+    return weights.map((w) => w / total);
+  };
+
+  it.each([0.5, 1, 3])('draws by the softmax at temperature %f', async (temperature) => {
+    const shares = await draws({ temperature });
+    softmax(temperature).forEach((share, i) => {
+      expect(Math.abs((shares[i] as number) - share)).toBeLessThan(0.03);
     });
   });
 
-  it('keeps to top k and top p', () => {
-    expect(draws({ topK: 1 })).toEqual([0, 1, 0, 0]);
-    expect(draws({ topK: 2 })[0]).toBe(0);
-    expect(draws({ topP: 0.6 })).toEqual([0, 1, 0, 0]);
-    expect(draws({ topP: 0.7 })[0]).toBe(0);
-    expect(draws({ topP: 0.7 })[2]).toBeGreaterThan(0);
+  it('keeps to top k and top p', async () => {
+    expect(await draws({ temperature: 0 })).toEqual([0, 1, 0, 0]);
+    expect(await draws({ topK: 1 })).toEqual([0, 1, 0, 0]);
+    expect((await draws({ topK: 2 }))[0]).toBe(0);
+    expect((await draws({ topK: 9 }))[0]).toBeGreaterThan(0);
+    expect(await draws({ topP: 0.6 })).toEqual([0, 1, 0, 0]);
+    const shares = await draws({ topP: 0.7 });
+    expect(shares[0]).toBe(0);
+    expect(shares[2]).toBeGreaterThan(0);
+  });
+
+  it('looks as far as top p needs', async () => {
+    const flat = new Sampler({ topP: 0.999, seed: 2 });
+    const seen = await flat.draw(Tensor.zeros([3000, 2000]));
+    expect(Math.max(...seen)).toBeGreaterThan(1900);
+    expect(
+      Math.max(...(await new Sampler({ topP: 0.1, seed: 2 }).draw(Tensor.zeros([500, 2000])))),
+    ).toBeLessThan(201);
   });
 });
