@@ -1,6 +1,6 @@
 import { MonosemError } from '../error.js';
 import { type NativeTensor, Normalize, native } from '../native.js';
-import { scope } from '../scope.js';
+import { scope, unscoped } from '../scope.js';
 import { Tensor } from '../tensor.js';
 import type {
   Architecture,
@@ -51,20 +51,21 @@ export class SaeEngine {
     this.architecture = architectureOf(cfg.architecture);
     const expected = this.architecture.parameters(cfg);
     checkWeights(cfg.architecture, expected, new Map(Object.entries(weights)));
-    this.weights = convertWeights(weights, cfg.dtype, cfg.device);
-    this.#b_dec = float32(this.weights.b_dec as Tensor);
+    // no scope that happens to be open owns what an SAE keeps
+    this.weights = unscoped(() => convertWeights(weights, cfg.dtype, cfg.device));
+    this.#b_dec = unscoped(() => float32(this.weights.b_dec as Tensor));
   }
 
   /** [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. */
   get W_enc(): Tensor {
     const { W_enc, W_dec } = this.weights;
-    this.#W_enc ??= W_enc ?? (W_dec as Tensor).transpose(0, 1);
+    this.#W_enc ??= W_enc ?? unscoped(() => (W_dec as Tensor).transpose(0, 1));
     return this.#W_enc;
   }
 
   /** Prepared on first use: what is only decoded never pays for it. */
   get encoder(): Encoder {
-    this.#encoder ??= this.architecture.encoder(this.cfg, this.weights);
+    this.#encoder ??= unscoped(() => this.architecture.encoder(this.cfg, this.weights));
     return this.#encoder;
   }
 

@@ -12,6 +12,7 @@ import {
 } from '../loaders/index.js';
 import { native } from '../native.js';
 import type { Release } from '../registry/releases.js';
+import { unscoped } from '../scope.js';
 import { Tensor, type TensorLike, toTensor } from '../tensor.js';
 import { resolveHook, runAlone } from './alone.js';
 import type { SaeEngine } from './engine.js';
@@ -180,30 +181,34 @@ export class SAE extends SaeState {
   }
 
   /** Runs `body` on an input of any kind, brought to the device. */
-  async #run<T extends Disposable>(
+  #run<T extends Disposable>(
     x: TensorLike,
     body: (engine: SaeEngine, input: Tensor) => Promise<T>,
   ): Promise<T> {
-    const { engine } = this;
-    const given = toTensor(x, engine.cfg.device);
-    using input = given === x ? new Tensor(native.alias(given.handle)) : given;
-    return await this.#finish(engine, () => body(engine, input));
+    return unscoped(async () => {
+      const { engine } = this;
+      const given = toTensor(x, engine.cfg.device);
+      using input = given === x ? new Tensor(native.alias(given.handle)) : given;
+      return await this.#finish(engine, () => body(engine, input));
+    });
   }
 
-  /** Resolves when what `body` queued has run. Neither weights nor input need live on meanwhile. */
-  async #finish<T extends Disposable>(
+  /** Resolves when what `body` queued has run. Neither weights nor input need live on meanwhile, nor an open scope. */
+  #finish<T extends Disposable>(
     engine: SaeEngine,
     body: (engine: SaeEngine) => Promise<T>,
   ): Promise<T> {
-    using _ = engine.hold();
-    const result = await body(engine);
-    try {
-      await native.fence(engine.cfg.device);
-      return result;
-    } catch (error) {
-      result[Symbol.dispose]();
-      throw error;
-    }
+    return unscoped(async () => {
+      using _ = engine.hold();
+      const result = await body(engine);
+      try {
+        await native.fence(engine.cfg.device);
+        return result;
+      } catch (error) {
+        result[Symbol.dispose]();
+        throw error;
+      }
+    });
   }
 }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MonosemError } from '../../lib/error.js';
 import { FeatureActs } from '../../lib/sae/feature_acts.js';
 import { SAE } from '../../lib/sae/sae.js';
+import { scope } from '../../lib/scope.js';
 import { Tensor } from '../../lib/tensor.js';
 import {
   fixture,
@@ -341,6 +342,20 @@ describe('disposal and aborting', () => {
       Array.from(b_enc, (b) => Math.max(b, 0)),
     );
     expect((await sae.W_enc.data()).every((value) => value === 0)).toBe(true);
+  });
+
+  it('does not depend on a scope that is open when it is called', async () => {
+    using sae = await SAE.loadFromDisk(path('topk_rescale'));
+    using x = Tensor.randn([4, 48], { seed: 3 });
+    let late: Promise<Tensor>[] = [];
+    scope(() => {
+      late = [sae.forward(x), sae.encode(x).then((acts) => sae.decode(acts))];
+      expect(sae.W_enc.shape).toEqual([48, 192]);
+    });
+    const [forward, decoded] = (await Promise.all(late)) as [Tensor, Tensor];
+    expect(relativeError(await forward.data(), await decoded.data())).toBeLessThan(1e-6);
+    using again = await sae.forward(x);
+    expect(await again.data()).toEqual(await forward.data());
   });
 
   it('runs many at once', async () => {

@@ -1,3 +1,4 @@
+import { scope } from '../../scope.js';
 import type { Tensor } from '../../tensor.js';
 import type { Architecture } from './architecture.js';
 import { float32, LinearEncoder } from './linear_encoder.js';
@@ -25,7 +26,7 @@ export const gated: Architecture = {
   encoder(cfg, weights) {
     const b_gate = float32(weights.b_gate as Tensor);
     const b_mag = float32(weights.b_mag as Tensor);
-    const scale = float32(weights.r_mag as Tensor).exp();
+    const scale = scope(() => float32(weights.r_mag as Tensor).exp());
     return new LinearEncoder(
       weights.W_enc as Tensor,
       { gateBias: b_gate, scale, bias: b_mag, center: expectedInput(cfg, weights) },

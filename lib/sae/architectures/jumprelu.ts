@@ -1,3 +1,4 @@
+import { scope } from '../../scope.js';
 import type { Tensor } from '../../tensor.js';
 import type { Architecture } from './architecture.js';
 import { float32, LinearEncoder } from './linear_encoder.js';
@@ -17,7 +18,7 @@ export const jumprelu: Architecture = {
   foldedParameters: () => ['b_enc', 'threshold'],
   encoder(cfg, weights) {
     const b_enc = float32(weights.b_enc as Tensor);
-    const theta = float32(weights.threshold as Tensor).relu();
+    const theta = scope(() => float32(weights.threshold as Tensor).relu());
     return new LinearEncoder(
       weights.W_enc as Tensor,
       { gateBias: b_enc, theta, bias: b_enc, center: expectedInput(cfg, weights) },

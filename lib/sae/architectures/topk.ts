@@ -1,5 +1,6 @@
 import { MonosemError } from '../../error.js';
 import { native } from '../../native.js';
+import { scope } from '../../scope.js';
 import { Tensor } from '../../tensor.js';
 import type { Architecture } from './architecture.js';
 import { decoderNorms, float32, LinearEncoder } from './linear_encoder.js';
@@ -46,12 +47,15 @@ export const topk: Architecture = {
         preActivations: (linear) => linear(b_enc),
         activate: (pre) => keepLargest(norms === undefined ? pre : pre.mul(norms), k),
       },
-      norms === undefined
-        ? undefined
-        : Tensor.ones(norms.shape, { device: norms.device }).div(norms),
+      norms && inverse(norms),
     );
   },
 };
+
+/** 1 / n */
+function inverse(n: Tensor): Tensor {
+  return scope(() => Tensor.ones(n.shape, { device: n.device }).div(n));
+}
 
 /** The k largest of each row, then relu; everything else 0. */
 export function keepLargest(pre: Tensor, k: number): Tensor {
