@@ -172,8 +172,9 @@ export class HookedTransformer extends TextModel implements AsyncDisposable {
   trace<R>(body: TraceBody<R>): Promise<R>;
   trace<R>(input: Input | TraceBody<R>, body?: TraceBody<R>): Promise<R> {
     this.engine.alive();
+    const { prependBos } = this.prepareSaes({});
     const session = new TraceSession(this.engine, (given) =>
-      this.input.tokens(given, { side: 'left' }),
+      this.input.tokens(given, { prependBos, side: 'left' }),
     );
     return typeof input === 'function'
       ? session.run(undefined, input)
