@@ -37,6 +37,15 @@ struct Simd {
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static float sum(Float value) { return _mm512_reduce_add_ps(value); }
+  /// to[0..4) = the sums of a, b, c, d.
+  static void sum4(Float a, Float b, Float c, Float d, float* to) {
+    const __m256 all =
+        _mm256_hadd_ps(_mm256_hadd_ps(halves(a), halves(b)), _mm256_hadd_ps(halves(c), halves(d)));
+    _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+  }
+  static __m256 halves(Float value) {
+    return _mm256_add_ps(_mm512_castps512_ps256(value), _mm512_extractf32x8_ps(value, 1));
+  }
   static uint32_t not_at_most(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLE_UQ); }
   // Compress into a register and store that whole: the form that compresses to memory is microcode
   // on AMD.

@@ -29,6 +29,10 @@ struct Simd {
   static Float add(Float a, Float b) { return vaddq_f32(a, b); }
   static Float mul(Float a, Float b) { return vmulq_f32(a, b); }
   static float sum(Float value) { return vaddvq_f32(value); }
+  /// to[0..4) = the sums of a, b, c, d.
+  static void sum4(Float a, Float b, Float c, Float d, float* to) {
+    store(to, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+  }
   static uint32_t not_at_most(Float a, Float b) {
     const uint32x4_t bit = {1, 2, 4, 8};
     return vaddvq_u32(vbicq_u32(bit, vcleq_f32(a, b)));

@@ -24,6 +24,9 @@ struct Simd {
   static Float add(Float a, Float b) { return a + b; }
   static Float mul(Float a, Float b) { return a * b; }
   static float sum(Float value) { return value; }
+  static void sum4(Float a, Float b, Float c, Float d, float* to) {
+    to[0] = a, to[1] = b, to[2] = c, to[3] = d;
+  }
   static uint32_t not_at_most(Float a, Float b) { return !(a <= b); }
   static int64_t compress(uint32_t lanes, Float value, uint32_t first, uint32_t* indices,
                           float* values) {

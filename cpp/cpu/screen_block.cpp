@@ -13,9 +13,6 @@ namespace {
 // Rows of sums that a piece computes before it looks at them: 256 x 256 floats in the second-level
 // cache.
 constexpr int64_t kTileTokens = 256;
-// Depth of x that a refine keeps there: 512 tokens x 256 floats.
-constexpr int64_t kSlice = 256;
-
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// float32's verdict on a pair's x . w. Returns the value, 0 when inactive.
@@ -35,7 +32,8 @@ Pieces cut_features(const ScreenForm& form, int64_t d_sae) {
 
 void estimate(const ScreenForm& form, const ScreenTokens& tokens, int64_t d_sae,
               const Pieces& pieces, const Epilogue& epilogue) {
-  const int64_t together = std::max<int64_t>(1, kTileTokens / form.kernels->digit_rows);
+  const int64_t together =
+      std::max<int64_t>(1, kTileTokens * tokens.digits / form.kernels->digit_rows);
   ThreadPool::instance().run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
     static thread_local Scratch scratch;
     for (int64_t piece = begin; piece < end; ++piece) {
@@ -84,11 +82,10 @@ void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidat
   static thread_local std::vector<uint32_t> starts, order, tokens;
   static thread_local std::vector<float> totals;
   // Counting sort of the places by feature.
-  uint32_t least = pairs.features[places[0]], most = least, last_token = 0;
+  uint32_t least = pairs.features[places[0]], most = least;
   for (const uint32_t place : places) {
     least = std::min(least, pairs.features[place]);
     most = std::max(most, pairs.features[place]);
-    last_token = std::max(last_token, pairs.tokens[place]);
   }
   starts.assign(most - least + 2, 0);
   for (const uint32_t place : places) ++starts[pairs.features[place] - least + 1];
@@ -102,23 +99,19 @@ void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidat
   }
   totals.assign(places.size(), 0.0f);
   // After the sort a feature's group ends where its start now stands.
-  const int64_t slice = last_token < 16 ? d_in : kSlice;
-  for (int64_t k = 0; k < d_in; k += slice) {
-    const int64_t depth = std::min(slice, d_in - k);
-    uint32_t begin = 0;
-    for (uint32_t f = least; f <= most; ++f) {
-      const uint32_t end = starts[f - least];
-      if (end == begin) continue;
-      if (end < order.size()) {
-        const char* next =
-            static_cast<const char*>(form.rows.at(pairs.features[order[end]], k).data);
-        const int64_t bytes = std::min<int64_t>(depth * bytes_of(form.rows.dtype), 4096);
-        for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(next + b);
-      }
-      form.kernels->dot_gathered(form.rows.at(f, k).data, form.rows.dtype, x + k, d_in,
-                                 tokens.data() + begin, end - begin, depth, totals.data() + begin);
-      begin = end;
+  uint32_t begin = 0;
+  for (uint32_t f = least; f <= most; ++f) {
+    const uint32_t end = starts[f - least];
+    if (end == begin) continue;
+    if (end < order.size()) {
+      // The next row arrives while this one is multiplied.
+      const char* next = static_cast<const char*>(form.rows.at(pairs.features[order[end]], 0).data);
+      for (int64_t b = 0; b < d_in * bytes_of(form.rows.dtype); b += 64)
+        __builtin_prefetch(next + b, 0, 2);
     }
+    form.kernels->dot_gathered(form.rows.at(f, 0).data, form.rows.dtype, x, d_in,
+                               tokens.data() + begin, end - begin, d_in, totals.data() + begin);
+    begin = end;
   }
   for (size_t i = 0; i < order.size(); ++i) sums[order[i]] = totals[i];
 }

@@ -45,8 +45,10 @@ struct ScreenCounts {
   void add(const ScreenCounts& other);
 };
 
-/// x . w in float32 for every pair whose place is listed, written to sums[place]: grouped by
-/// feature, in slices of the depth whose x stays in the second-level cache.
+/// x . w in float32 for every pair whose place is listed, written to sums[place]. Pairs are taken
+/// by feature, so that its row is read once; the rows of x stream from the second-level cache or
+/// beyond, and that is what a refine costs. (Slicing the depth so that x stays nearer does not
+/// help.)
 void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidates& pairs,
             const std::vector<uint32_t>& places, std::vector<float>& sums);
 

@@ -217,35 +217,28 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
   const Microkernels& kernels = *form.kernels;
   const int64_t keep = static_cast<int64_t>(form.kept.size());
   ScreenTokens out{tokens,
-                   divide_up(tokens, kernels.digit_rows),
+                   divide_up(tokens, kernels.digit_rows / digits),
                    digits,
-                   {},
+                   Memory<uint32_t>(tokens * digits * form.units),
+                   std::vector<float>(tokens * digits),
                    Memory<float>(tokens * keep + 16),
-                   {},
                    std::vector<float>(tokens),
                    std::vector<float>(tokens)};
-  for (int digit = 0; digit < digits; ++digit) {
-    out.units[digit] = Memory<uint32_t>(tokens * form.units + 16);
-    out.scale[digit].resize(tokens);
-  }
-  // Two digits of 7 bits: q + 8192 = 128 high + low. One digit of 8 bits: q + 128.
-  const float most = digits == 2 ? 8191.0f : 127.0f;
-  const int bias = digits == 2 ? 8192 : 128;
+  const float most = digits == 2 ? 8127.0f : 127.0f;
+  const int bias = digits == 2 ? 129 * 64 : 128;
   ThreadPool::instance().run(out.panels, 1, [&](int64_t begin, int64_t end, int) {
     static thread_local Scratch centred_scratch, unit_scratch, kept_scratch;
     float* centred = centred_scratch.floats(d_in);
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = out.token_of(panel), rows = out.token_of(panel + 1) - first;
-      float* packed = unit_scratch.floats((2 * form.units + 16) * rows);
-      uint8_t* bytes[2] = {reinterpret_cast<uint8_t*>(packed),
-                           reinterpret_cast<uint8_t*>(packed + rows * form.units)};
-      float* kept = kept_scratch.floats(rows * keep + 16);
+      const int64_t digit_rows = rows * digits;
+      float* unpacked = unit_scratch.floats(digit_rows * form.units);
+      float* kept = kept_scratch.floats(rows * keep);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t t = first + r;
-        const float* row = x + t * d_in;
         double all = 0, outliers = 0;
         for (int64_t i = 0; i < d_in; ++i) {
-          centred[i] = row[i] - form.center[i];
+          centred[i] = x[t * d_in + i] - form.center[i];
           all += static_cast<double>(centred[i]) * centred[i];
         }
         for (int64_t k = 0; k < keep; ++k) {
@@ -257,27 +250,29 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         float largest = 0;
         for (int64_t i = 0; i < d_in; ++i) largest = std::max(largest, std::fabs(centred[i]));
         const float inverse = most / largest;
+        // As for weights: what cannot be scaled is all error, what is not finite has no bound.
         const bool usable = std::isfinite(all) && largest > 0 && std::isfinite(inverse);
         const float scale = usable ? largest / most : 0.0f;
-        const float multiplier = usable ? inverse : 0.0f;
+        uint8_t* high = reinterpret_cast<uint8_t*>(unpacked + r * form.units);
+        uint8_t* low = reinterpret_cast<uint8_t*>(unpacked + (rows + r) * form.units);
         double error = 0, size = 0;
         for (int64_t i = 0; i < form.units * 4; ++i) {
-          const float value = i < d_in && usable ? centred[i] : 0.0f;
-          const int q = static_cast<int>(std::lrintf(value * multiplier));
-          const int digit = q + bias;
+          const float value = usable && i < d_in ? centred[i] : 0.0f;
+          const int q = usable ? static_cast<int>(std::lrintf(value * inverse)) : 0;
           if (digits == 2) {
-            bytes[0][r * form.units * 4 + i] = static_cast<uint8_t>(digit >> 7);
-            bytes[1][r * form.units * 4 + i] = static_cast<uint8_t>(digit & 127);
+            high[i] = static_cast<uint8_t>((q + bias) >> 7);
+            low[i] = static_cast<uint8_t>((q + bias) & 127);
           } else {
-            bytes[0][r * form.units * 4 + i] = static_cast<uint8_t>(digit);
+            high[i] = static_cast<uint8_t>(q + bias);
           }
           if (i >= d_in) continue;
           const double quantised = static_cast<double>(scale) * q, off = centred[i] - quantised;
           error += off * off;
           size += quantised * quantised;
         }
-        out.scale[0][t] = digits == 2 ? 128.0f * scale : scale;
-        if (digits == 2) out.scale[1][t] = scale;
+        float* scales = out.scale.data() + first * digits;
+        scales[r] = digits == 2 ? 128.0f * scale : scale;
+        if (digits == 2) scales[rows + r] = scale;
         // Centring rounds once per dimension; the kept dimensions' float32 sum once per term.
         const double rounding =
             kRounding * std::sqrt(all) +
@@ -287,17 +282,14 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         if (!std::isfinite(all))
           out.by_norm[t] = out.by_error[t] = std::numeric_limits<float>::quiet_NaN();
       }
-      for (int digit = 0; digit < digits; ++digit) {
-        const float* from = packed + digit * rows * form.units;
-        float* to = reinterpret_cast<float*>(out.units[digit].get() + first * form.units);
-        if (kernels.digits_by_row) {
-          std::memcpy(to, from, rows * form.units * 4);
-        } else {
-          // Plain stores: the fast interleave writes past the panel, into another thread's.
-          for (int64_t r = 0; r < rows; ++r)
-            for (int64_t k = 0; k < form.units; ++k)
-              std::memcpy(to + k * rows + r, from + r * form.units + k, 4);
-        }
+      float* packed = reinterpret_cast<float*>(out.units.get() + first * digits * form.units);
+      if (kernels.digits_by_row) {
+        std::memcpy(packed, unpacked, digit_rows * form.units * 4);
+      } else {
+        // Not the kernels' interleave, which writes past the panel: into another thread's.
+        for (int64_t r = 0; r < digit_rows; ++r)
+          for (int64_t k = 0; k < form.units; ++k)
+            std::memcpy(packed + k * digit_rows + r, unpacked + r * form.units + k, 4);
       }
       for (int64_t r = 0; r < rows;) {
         const int64_t height = float_height(kernels, rows, r);
@@ -314,9 +306,10 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
 void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t token_panel,
                  int64_t feature_panel, float* c, int64_t c_stride) {
   const Microkernels& kernels = *form.kernels;
-  const int64_t first = tokens.token_of(token_panel),
-                rows = tokens.token_of(token_panel + 1) - first;
-  const int64_t feature = feature_panel * form.width, keep = static_cast<int64_t>(form.kept.size());
+  const int64_t first = tokens.token_of(token_panel);
+  const int64_t rows = tokens.token_of(token_panel + 1) - first;
+  const int64_t feature = feature_panel * form.width;
+  const int64_t keep = static_cast<int64_t>(form.kept.size());
   for (int64_t r = 0; r < rows;) {
     const int64_t height = float_height(kernels, rows, r);
     kernels.tile[height - 1](keep, tokens.kept.get() + (first + r) * keep,
@@ -324,13 +317,18 @@ void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t tok
                              false);
     r += height;
   }
-  for (int digit = 0; digit < tokens.digits; ++digit) {
-    const int bias = tokens.digits == 1 ? 128 : digit == 0 ? 64 : 0;
-    const DigitScales scales{tokens.scale[digit].data() + first, form.scale.get() + feature,
-                             form.sum.get() + feature, bias};
-    kernels.digit_tile(rows, form.units, tokens.units[digit].get() + first * form.units,
-                       form.panels.get() + feature * form.units, scales, c, c_stride);
-  }
+  const DigitScales scales{tokens.scale.data() + first * tokens.digits, form.scale.get() + feature,
+                           form.sum.get() + feature, tokens.digits == 2 ? 64 : 128};
+  const uint32_t* x = tokens.units.get() + first * tokens.digits * form.units;
+  const uint32_t* w = form.panels.get() + feature * form.units;
+  if (tokens.digits == 1) return kernels.digit_tile(rows, form.units, x, w, scales, c, c_stride);
+  static thread_local Scratch both_digits;
+  float* sums = both_digits.floats(2 * rows * form.width);
+  std::fill_n(sums, 2 * rows * form.width, 0.0f);
+  kernels.digit_tile(2 * rows, form.units, x, w, scales, sums, form.width);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < form.width; ++j)
+      c[r * c_stride + j] += sums[r * form.width + j] + sums[(rows + r) * form.width + j];
 }
 
 }  // namespace monosem::cpu

@@ -56,15 +56,16 @@ void build_screen(const monosem_sae_encoder& encoder, const Microkernels& kernel
 void calibrate_screen(const monosem_sae_encoder& encoder, const float* x, int64_t tokens,
                       ScreenForm& form);
 
-/// A block of tokens as digits: q = 128 high + low - bias (two digits of 7 bits), or one digit
-/// of 8.
+/// A block of tokens as digits: one of 8 bits, q = digit - 128, or two of 7 bits,
+/// q = 128 (high - 64) + (low - 64). Both digits of a panel's tokens are rows of one tile, so that
+/// the weights are read once: first the high ones, then the low.
 struct ScreenTokens {
   int64_t tokens, panels;
   int digits;
-  Memory<uint32_t> units[2];    // per panel [units][rows] or [rows][units]; high and low, or one
-  Memory<float> kept;           // per float32 tile [kept][rows]
-  std::vector<float> scale[2];  // [tokens] of each digit
-  std::vector<float> by_norm;   // [tokens], see BoundRow
+  Memory<uint32_t> units;      // per panel [units][rows * digits], or [rows * digits][units]
+  std::vector<float> scale;    // per panel [rows * digits]
+  Memory<float> kept;          // per float32 tile [kept][rows]
+  std::vector<float> by_norm;  // [tokens], see BoundRow
   std::vector<float> by_error;
   int64_t token_of(int64_t panel) const { return panel * tokens / panels; }
 };

@@ -26,19 +26,22 @@ int64_t candidates(const float* sums, int64_t count, const BoundRow& b, uint32_t
   return found;
 }
 
-/// kTokens rows of x against one row of w. A pair's two accumulators are the same for any kTokens,
-/// so its sum does not depend on its company.
+/// kTokens (1 or 4) rows of x against one row of w. A pair's two accumulators and the order of
+/// their sum are the same for either, so that it does not depend on its company. `next` are the
+/// tokens to come.
 template <int kTokens, class T>
-void dot_tokens(const T* w, const float* x, int64_t x_stride, const uint32_t* tokens, int64_t depth,
-                float* sums) {
+void dot_tokens(const T* w, const float* x, int64_t x_stride, const uint32_t* tokens,
+                const uint32_t* next, int64_t depth, float* sums) {
   using Float = Simd::Float;
   constexpr int kLanes = Simd::kLanes;
-  const float* row[kTokens];
-  Float sum[kTokens][2];
+  const float *row[kTokens], *next_row[kTokens];
+  Float sum[4][2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) sum[i][0] = sum[i][1] = Simd::zero();
 #pragma GCC unroll 4
   for (int i = 0; i < kTokens; ++i) {
     row[i] = x + int64_t{tokens[i]} * x_stride;
-    sum[i][0] = sum[i][1] = Simd::zero();
+    next_row[i] = x + int64_t{next[i]} * x_stride;
   }
   int64_t k = 0;
   for (; k + 2 * kLanes <= depth; k += 2 * kLanes) {
@@ -47,12 +50,17 @@ void dot_tokens(const T* w, const float* x, int64_t x_stride, const uint32_t* to
     for (int i = 0; i < kTokens; ++i) {
       sum[i][0] = Simd::fma(w0, Simd::load(row[i] + k), sum[i][0]);
       sum[i][1] = Simd::fma(w1, Simd::load(row[i] + k + kLanes), sum[i][1]);
+      __builtin_prefetch(next_row[i] + k);
+      if (kLanes == 16) __builtin_prefetch(next_row[i] + k + kLanes);
     }
   }
+  float totals[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) sum[i][0] = Simd::add(sum[i][0], sum[i][1]);
+  Simd::sum4(sum[0][0], sum[1][0], sum[2][0], sum[3][0], totals);
   for (int i = 0; i < kTokens; ++i) {
-    float total = Simd::sum(Simd::add(sum[i][0], sum[i][1]));
-    for (int64_t rest = k; rest < depth; ++rest) total += value_of(w[rest]) * row[i][rest];
-    sums[i] += total;
+    for (int64_t rest = k; rest < depth; ++rest) totals[i] += value_of(w[rest]) * row[i][rest];
+    sums[i] += totals[i];
   }
 }
 
@@ -60,8 +68,10 @@ template <class T>
 void dot_gathered_of(const T* w, const float* x, int64_t x_stride, const uint32_t* tokens,
                      int64_t count, int64_t depth, float* sums) {
   int64_t i = 0;
-  for (; i + 4 <= count; i += 4) dot_tokens<4>(w, x, x_stride, tokens + i, depth, sums + i);
-  for (; i < count; ++i) dot_tokens<1>(w, x, x_stride, tokens + i, depth, sums + i);
+  for (; i + 4 <= count; i += 4)
+    dot_tokens<4>(w, x, x_stride, tokens + i, tokens + (i + 8 <= count ? i + 4 : i), depth,
+                  sums + i);
+  for (; i < count; ++i) dot_tokens<1>(w, x, x_stride, tokens + i, tokens + i, depth, sums + i);
 }
 
 void dot_gathered(const void* w, int32_t dtype, const float* x, int64_t x_stride,
