@@ -138,7 +138,7 @@ describe.each(readdirSync(fixture('splice')))('%s', (family) => {
     });
   });
 
-  it.skipIf(!existsSync(pathOf('all.safetensors')))('runs all of them at once', async () => {
+  it.skipIf(!existsSync(pathOf('all.safetensors.gz')))('runs all of them at once', async () => {
     const golden = readGolden(pathOf('all.safetensors'));
     const tokens = tokensOf(golden);
     const loaded = await Promise.all(cases.map((name) => SAE.loadFromDisk(pathOf(name))));

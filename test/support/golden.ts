@@ -2,8 +2,9 @@
  * Reads the safetensors files of test/fixtures into plain arrays, without the code under test, and
  * compares numbers the way the goldens ask for: relative to the scale of the tensor.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 
 export interface GoldenTensor {
@@ -22,9 +23,9 @@ export function readJson<T = Record<string, unknown>>(path: string): T {
   return JSON.parse(readFileSync(path, 'utf8')) as T;
 }
 
-/** Every tensor of a safetensors file: F64, F32, F16, BF16, I32, I64. */
+/** Every tensor of a safetensors file, which may lie there as PATH.gz: F64, F32, F16, BF16, I32, I64. */
 export function readGolden(path: string): Map<string, GoldenTensor> {
-  const bytes = readFileSync(path);
+  const bytes = existsSync(path) ? readFileSync(path) : gunzipSync(readFileSync(`${path}.gz`));
   const headerLength = Number(bytes.readBigUInt64LE(0));
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<
     string,
