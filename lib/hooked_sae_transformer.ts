@@ -12,7 +12,7 @@ import { PROCESSED } from './model/processing.js';
 import type { Tokens } from './model/tokens.js';
 import { Attachment } from './sae/attachment.js';
 import { checkFit } from './sae/fit.js';
-import type { SAE } from './sae/sae.js';
+import { SAE } from './sae/sae.js';
 import type { Tensor } from './tensor.js';
 
 /**
@@ -148,6 +148,12 @@ export class HookedSAETransformer extends HookedTransformer {
 
   #attachment(sae: SAE, options: AttachOptions): Attachment {
     this.engine.alive();
+    if (!(sae instanceof SAE)) {
+      throw new MonosemError(
+        'ERR_INVALID_ARGUMENT',
+        `expected an SAE to attach, got ${typeof sae}`,
+      );
+    }
     const { hookName, hookNameOut, hfHookName, hfHookNameOut } = sae.cfg.metadata;
     const name = hookName ?? hfHookName;
     if (name === undefined) {

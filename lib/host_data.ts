@@ -20,7 +20,7 @@ export function storage(data: TypedArray, type: string | undefined): [string, St
   );
 }
 
-/** Nested arrays of one shape as float32 numbers, row-major. Throws ERR_SHAPE for ragged ones. */
+/** Nested arrays of one shape as float32 numbers, row-major. Throws ERR_SHAPE for ragged ones, ERR_DTYPE for what is no number. */
 export function flatten(nested: NestedArray): { values: Float32Array; shape: number[] } {
   const shape: number[] = [];
   for (let level = nested; Array.isArray(level); level = level[0] as NestedArray) {
@@ -38,7 +38,8 @@ export function flatten(nested: NestedArray): { values: Float32Array; shape: num
       );
     }
     if (isArray) for (const item of value) walk(item, dim + 1);
-    else values[offset++] = Number(value);
+    else if (typeof value === 'number') values[offset++] = value;
+    else throw new MonosemError('ERR_DTYPE', `expected numbers, got a ${typeof value}`);
   };
   walk(nested, 0);
   return { values, shape };

@@ -2,6 +2,7 @@ import { type Device, resolveDevice } from './device.js';
 import { MonosemError } from './error.js';
 import { flatten, type NestedArray, storage } from './host_data.js';
 import { type Index, range } from './indexing.js';
+import { inspectAs } from './inspect.js';
 import {
   Binary,
   type DType,
@@ -369,3 +370,5 @@ function fromTyped(
   const dtype = options.dtype ?? natural;
   return new Tensor(native.fromHost(data, source, shape, dtype, resolveDevice(options.device)));
 }
+
+inspectAs(Tensor, ({ shape, dtype, device }) => `[${shape.join(', ')}] ${dtype} on ${device}`);

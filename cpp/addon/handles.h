@@ -75,7 +75,9 @@ class Handle : public Napi::ObjectWrap<Handle<Value>> {
   }
 
   Value& value() {
-    if (!value_) throw Error(kDisposed, std::string("this is ") + kName + " that was disposed");
+    if (!value_)
+      throw Error(kDisposed, std::string("this is ") + kName +
+                                 " that was disposed; clone() what must outlive a hook or a scope");
     return *value_;
   }
 

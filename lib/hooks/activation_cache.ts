@@ -1,4 +1,5 @@
 import { MonosemError } from '../error.js';
+import { inspectAs } from '../inspect.js';
 import type { FeatureActs } from '../sae/feature_acts.js';
 import type { Tensor } from '../tensor.js';
 import { actName } from './short_names.js';
@@ -89,3 +90,5 @@ export class ActivationCache implements Disposable, Iterable<[string, Tensor | F
     }
   }
 }
+
+inspectAs(ActivationCache, (cache) => `of ${cache.size}: ${cache.keys().join(', ')}`);

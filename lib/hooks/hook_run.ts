@@ -116,7 +116,16 @@ function isPromise(value: unknown): value is Promise<unknown> {
 
 function replaced(result: unknown, before: Activation, point: HookPoint): Activation {
   if (result === undefined) return before;
-  if (result instanceof Tensor || result instanceof FeatureActs) return result;
+  if (result instanceof Tensor || result instanceof FeatureActs) {
+    const { shape } = before;
+    if (result.shape.length === shape.length && result.shape.every((n, i) => n === shape[i])) {
+      return result;
+    }
+    throw new MonosemError(
+      'ERR_SHAPE',
+      `a hook at '${point.name}' returned shape [${result.shape}] for an activation of shape [${shape}]; return one of the same shape`,
+    );
+  }
   throw new MonosemError(
     'ERR_HOOK',
     `a hook at '${point.name}' returned ${result === null ? 'null' : typeof result}; it may return a Tensor ` +

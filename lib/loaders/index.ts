@@ -78,6 +78,9 @@ export async function loadFromFolder(
   path: string,
   options: Pick<SaeFileOptions, 'device' | 'dtype' | 'loader' | 'cfgOverrides'> = {},
 ): Promise<LoadedSae> {
+  if (typeof path !== 'string') {
+    throw new MonosemError('ERR_INVALID_ARGUMENT', `expected a folder's path, got ${typeof path}`);
+  }
   const full = resolvePath(path);
   if (statSync(full, { throwIfNoEntry: false }) === undefined) {
     throw new MonosemError('ERR_NOT_FOUND', `there is no folder ${full}`);

@@ -74,6 +74,13 @@ export class ModelEngine {
   async run(input: Tokens | Tensor, request: RunRequest): Promise<Tensor | undefined> {
     this.alive();
     const { cfg } = this.model;
+    const { returnType = 'logits' } = request;
+    if (returnType !== null && returnType !== 'logits' && returnType !== 'loss') {
+      throw new MonosemError(
+        'ERR_INVALID_ARGUMENT',
+        `expected returnType to be "logits", "loss" or null, got ${JSON.stringify(returnType)}`,
+      );
+    }
     const tokens = input instanceof Tensor ? request.tokens : input;
     using frame = new Frame();
     const settled = { ...request, tokens };

@@ -1,6 +1,7 @@
 import { MonosemError } from '../error.js';
 import type { FwdHook, Hook, HookHandle, HookPoint } from '../hooks/types.js';
 import type { LoadOptions } from '../hub/options.js';
+import { inspectAs } from '../inspect.js';
 import { Tensor } from '../tensor.js';
 import type { RunRequest } from './engine.js';
 import { appendSteps, generateSteps, TextStream } from './generate.js';
@@ -235,3 +236,7 @@ export class HookedTransformer extends TextModel implements AsyncDisposable {
     return this.dispose();
   }
 }
+
+inspectAs(HookedTransformer, ({ cfg: { modelName, nLayers, dModel }, device }) => {
+  return `${modelName}: ${nLayers} layers of width ${dModel} on ${device}`;
+});

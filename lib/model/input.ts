@@ -78,7 +78,7 @@ export class InputReader {
 }
 
 function isTokens(input: unknown): input is Tokens {
-  const { ids, shape } = input as Partial<Tokens>;
+  const { ids, shape } = (input ?? {}) as Partial<Tokens>;
   return ids instanceof Int32Array && Array.isArray(shape);
 }
 

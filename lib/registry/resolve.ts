@@ -120,6 +120,12 @@ function resolveRepository(repoId: string, path: string): ResolvedSae {
  * repository id and a folder in it, in SAELens' own format. Throws ERR_NOT_FOUND with what is near.
  */
 export function resolve(release: Release, saeId: string): ResolvedSae {
+  if (typeof release !== 'string' || typeof saeId !== 'string') {
+    throw new MonosemError(
+      'ERR_INVALID_ARGUMENT',
+      `expected a release and the id of one of its SAEs, two strings, got ${typeof release} and ${typeof saeId}`,
+    );
+  }
   const bundled = bundledReleases().get(release);
   if (!bundled) {
     if (!/^[\w.-]+\/[\w.-]+$/.test(release)) throw unknownRelease(release);

@@ -108,12 +108,6 @@ export class SaeEngine {
   /** Normalisation, then minus b_dec where the configuration says so. */
   normalise(flat: Tensor): Normalised {
     const { dIn, applyBDecToInput, normalizeActivations, activationNormalizationFactor } = this.cfg;
-    if (flat.shape.at(-1) !== dIn) {
-      throw new MonosemError(
-        'ERR_SHAPE',
-        `hook_sae_input expects [..., ${dIn}], a hook returned [${flat.shape}]`,
-      );
-    }
     const b_dec = applyBDecToInput ? this.#b_dec.handle : null;
     const factor = activationNormalizationFactor ?? 1;
     using rows = flat.reshape([tokensOf(flat.shape), dIn]);
@@ -213,13 +207,7 @@ export class SaeEngine {
   }
 
   /** What `present` showed, after a hook, back as float32 [tokens, width]. */
-  rows(shown: Tensor, width: number, hook: string): Tensor {
-    if (shown.shape.at(-1) !== width) {
-      throw new MonosemError(
-        'ERR_SHAPE',
-        `${hook} expects [..., ${width}], a hook returned [${shown.shape}]`,
-      );
-    }
+  rows(shown: Tensor, width: number): Tensor {
     using flat = shown.reshape([tokensOf(shown.shape), width]);
     return float32(flat);
   }

@@ -1,6 +1,7 @@
 import type { Device } from '../device.js';
 import { MonosemError } from '../error.js';
 import { type Index, range } from '../indexing.js';
+import { inspectAs } from '../inspect.js';
 import {
   type Csr,
   type DType,
@@ -224,7 +225,7 @@ export class FeatureActs implements Disposable {
 
   /** Ascending and distinct, as the native side wants them. */
   #featureList(feature: number | readonly number[]): Uint32Array {
-    const list = typeof feature === 'number' ? [feature] : [...feature];
+    const list = typeof feature === 'number' ? [feature] : Array.from(feature ?? [undefined]);
     for (const index of list) {
       if (!Number.isInteger(index) || index < 0 || index >= this.#dSae) {
         throw new MonosemError(
@@ -297,3 +298,5 @@ function pickStatistics(
     index.dispose();
   }
 }
+
+inspectAs(FeatureActs, ({ shape, device }) => `[${shape.join(', ')}] on ${device}`);

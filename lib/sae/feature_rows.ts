@@ -43,6 +43,12 @@ export class FeatureRow implements Iterable<FeatureHit> {
 
   /** The k strongest, fewer when fewer are active; equal values in ascending order of feature. */
   topk(k: number): FeatureHit[] {
+    if (!Number.isInteger(k) || k < 0) {
+      throw new MonosemError(
+        'ERR_INVALID_ARGUMENT',
+        `topk expects k to be a whole number of at least 0, got ${k}`,
+      );
+    }
     return this.#sorted().slice(0, k);
   }
 

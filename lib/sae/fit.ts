@@ -34,7 +34,7 @@ export function checkFit(
     throw new MonosemError(
       'ERR_INVALID_ARGUMENT',
       `this SAE was trained on a model loaded with ${theirs}: ${wish}, this model has ${ours}: ${!wish}; ` +
-        `load it with fromPretrained('${model.cfg.modelName}', { ${ours}: ${wish} })`,
+        `load it with fromPretrainedNoProcessing('${model.cfg.modelName}', { ${ours}: ${wish} })`,
     );
   }
 }

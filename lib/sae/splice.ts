@@ -134,7 +134,7 @@ async function firePreActivations(
   using pre = rows;
   using shown = engine.present(pre, leading);
   const changed = await run.fire(prefix + ACTS_PRE, shown);
-  return engine.rows(changed, engine.cfg.dSae, ACTS_PRE);
+  return engine.rows(changed, engine.cfg.dSae);
 }
 
 /** The reconstruction in the outside's shape and dtype; with a run, through the hooks at acts_post and recons. */
@@ -159,7 +159,7 @@ async function decodeHooked(
   using recons = engine.recons(final);
   using shown = engine.present(recons, leading);
   const changed = (await run?.fire(prefix + RECONS, shown)) ?? shown;
-  using rows = engine.rows(changed, engine.dOut, RECONS);
+  using rows = engine.rows(changed, engine.dOut);
   if (predicted !== undefined) rows.addInPlace(predicted);
   using out = engine.denormalise(rows, provenance);
   if (skip !== undefined) out.addInPlace(skip);

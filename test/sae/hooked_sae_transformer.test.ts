@@ -363,7 +363,10 @@ describe('what does not fit', () => {
   it('is a model loaded otherwise than the SAE was trained on', async () => {
     const metadata = { model_from_pretrained_kwargs: { center_writing_weights: true } };
     expect(() => model.addSae(makeSae({ metadata }))).toThrow(
-      code('ERR_INVALID_ARGUMENT', /fromPretrained\(.*\{ centerWritingWeights: true \}\)/),
+      code(
+        'ERR_INVALID_ARGUMENT',
+        /fromPretrainedNoProcessing\(.*\{ centerWritingWeights: true \}\)/,
+      ),
     );
     const fine = { model_from_pretrained_kwargs: { center_writing_weights: false, other: 1 } };
     model.addSae(makeSae({ metadata: fine }))[Symbol.dispose]();
