@@ -48,14 +48,11 @@ export class JsonReader {
     );
   }
 
-  /** A whole number of at least `least`. */
-  integer(key: string, fallback?: number, least = 1): number {
-    return this.#read(
-      key,
-      `a whole number of at least ${least}`,
-      fallback,
-      (v) => Number.isSafeInteger(v) && (v as number) >= least,
-    );
+  /** A whole number from `least` to `most`. */
+  integer(key: string, fallback?: number, least = 1, most = 2 ** 31 - 1): number {
+    const isWhole = (v: unknown) =>
+      Number.isSafeInteger(v) && (v as number) >= least && (v as number) <= most;
+    return this.#read(key, `a whole number from ${least} to ${most}`, fallback, isWhole);
   }
 
   string(key: string, fallback?: string): string {

@@ -33,6 +33,12 @@ export function readRotary(
 ): RotaryConfig {
   const type = parameters?.string('rope_type', parameters.string('type', 'default')) ?? 'default';
   const base = parameters?.number('rope_theta', theta) ?? theta;
+  if (!Number.isInteger(dim / 2) || dim < 2) {
+    throw new MonosemError(
+      'ERR_FORMAT',
+      `a rotation turns an even number of dimensions of each head, config.json asks for ${dim}`,
+    );
+  }
   return { theta: base, dim, scaling: readScaling(type, parameters) };
 }
 

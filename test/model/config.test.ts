@@ -189,6 +189,10 @@ describe('config.json', () => {
     fails({ model_type: 'gpt_oss' }, 'ERR_UNSUPPORTED', /gpt_oss/);
     fails({ model_type: 'gpt2', n_layer: '12' }, 'ERR_FORMAT', /n_layer.*whole number.*"12"/);
     fails({ model_type: 'gpt2', n_layer: 0 }, 'ERR_FORMAT', /n_layer/);
+    fails({ model_type: 'gpt2', n_layer: 1e12 }, 'ERR_FORMAT', /from 1 to 4096/);
+    fails({ model_type: 'llama', num_hidden_layers: 1e9 }, 'ERR_FORMAT', /from 1 to 4096/);
+    fails({ model_type: 'qwen3_moe', num_experts: 1e9 }, 'ERR_FORMAT', /num_experts/);
+    fails({ model_type: 'llama', head_dim: 63 }, 'ERR_FORMAT', /even number.*63/);
     fails({ model_type: 'gpt2', n_head: 7 }, 'ERR_FORMAT', /divisor of n_embd/);
     fails({ model_type: 'llama', num_key_value_heads: 5 }, 'ERR_FORMAT', /divisor of 32/);
     fails({ model_type: 'llama', num_attention_heads: 33 }, 'ERR_FORMAT', /head_dim/);

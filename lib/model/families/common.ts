@@ -48,3 +48,15 @@ export function readTokenIds(
     ...(pad !== undefined && { padTokenId: pad }),
   };
 }
+
+/** More than any model has; a file that says more is broken or hostile, and would be allocated for. */
+const MOST_LAYERS = 4096;
+const MOST_EXPERTS = 65536;
+
+export function readLayers(text: JsonReader, key: string, fallback: number): number {
+  return text.integer(key, fallback, 1, MOST_LAYERS);
+}
+
+export function readExperts(text: JsonReader, key: string, fallback: number): number {
+  return text.integer(key, fallback, 1, MOST_EXPERTS);
+}

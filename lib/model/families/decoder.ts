@@ -15,7 +15,7 @@ import type {
   NormWeights,
   Projection,
 } from '../weights.js';
-import { readActivation, readTokenIds } from './common.js';
+import { readActivation, readLayers, readTokenIds } from './common.js';
 import type { FamilyConfig, ModuleNames } from './family.js';
 
 /** Class defaults of transformers for the keys that files omit. */
@@ -41,7 +41,7 @@ export function decoderConfig(text: JsonReader, defaults: DecoderDefaults): Fami
   const nHeads = text.integer('num_attention_heads', defaults.nHeads);
   const nKeyValueHeads = text.integer('num_key_value_heads', defaults.nKeyValueHeads ?? nHeads);
   const dHead = text.integer('head_dim', defaults.dHead ?? dModel / nHeads);
-  const nLayers = text.integer('num_hidden_layers', defaults.nLayers);
+  const nLayers = readLayers(text, 'num_hidden_layers', defaults.nLayers);
   if (nHeads % nKeyValueHeads !== 0) {
     throw text.wrong('num_key_value_heads', `a divisor of ${nHeads} heads`, nKeyValueHeads);
   }

@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config.js';
 import type { JsonReader } from '../json_reader.js';
 import type { WeightFiles } from '../weight_files.js';
 import type { BlockWeights, ModelWeights, NormWeights } from '../weights.js';
-import { readActivation, readTokenIds } from './common.js';
+import { readActivation, readLayers, readTokenIds } from './common.js';
 import type { Family, FamilyConfig } from './family.js';
 
 /** GPT-2: learned positions, LayerNorm with bias, one product for q, k and v, tied embeddings. */
@@ -31,7 +31,7 @@ export const gpt2: Family = {
 function config(text: JsonReader): FamilyConfig {
   const dModel = text.integer('n_embd', 768);
   const nHeads = text.integer('n_head', 12);
-  const nLayers = text.integer('n_layer', 12);
+  const nLayers = readLayers(text, 'n_layer', 12);
   const dHead = dModel / nHeads;
   if (!Number.isInteger(dHead)) {
     throw text.wrong('n_head', `a divisor of n_embd (${dModel})`, nHeads);

@@ -3,7 +3,7 @@ import type { JsonReader } from '../json_reader.js';
 import { readRotary } from '../rotary.js';
 import type { WeightFiles } from '../weight_files.js';
 import type { BlockWeights, ModelWeights, NormWeights, Projection } from '../weights.js';
-import { readActivation, readTokenIds } from './common.js';
+import { readActivation, readLayers, readTokenIds } from './common.js';
 import type { Family, FamilyConfig } from './family.js';
 
 /** GPT-NeoX, Pythia: attention and MLP side by side, a quarter of each head rotated, exact GELU. */
@@ -32,7 +32,7 @@ export const neox: Family = {
 function config(text: JsonReader): FamilyConfig {
   const dModel = text.integer('hidden_size', 6144);
   const nHeads = text.integer('num_attention_heads', 64);
-  const nLayers = text.integer('num_hidden_layers', 44);
+  const nLayers = readLayers(text, 'num_hidden_layers', 44);
   const dHead = dModel / nHeads;
   if (!Number.isInteger(dHead)) {
     throw text.wrong('num_attention_heads', `a divisor of hidden_size (${dModel})`, nHeads);

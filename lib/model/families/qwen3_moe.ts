@@ -1,4 +1,5 @@
 import { MonosemError } from '../../error.js';
+import { readExperts } from './common.js';
 import { decoderIgnores, decoderModules, decoderWeights } from './decoder.js';
 import type { Family } from './family.js';
 import { qwenConfig } from './qwen.js';
@@ -35,7 +36,7 @@ export const qwen3Moe: Family = {
       qkNorm: true,
       dMlp: text.integer('moe_intermediate_size', 768),
       experts: {
-        count: text.integer('num_experts', 128),
+        count: readExperts(text, 'num_experts', 128),
         active: text.integer('num_experts_per_tok', 8),
         normalizeWeights: text.boolean('norm_topk_prob', false),
       },
