@@ -102,59 +102,6 @@ export class SAE extends SaeState {
     return fetchDecoderRow(release, saeId, feature, options);
   }
 
-<<<<<<< HEAD
-=======
-  /** @internal The steps of its forward, for who attaches it. */
-  get engine(): SaeEngine {
-    if (this.#engine === undefined) {
-      throw new MonosemError('ERR_DISPOSED', 'this SAE was disposed; load it again');
-    }
-    return this.#engine;
-  }
-
-  get cfg(): SAEConfig {
-    return this.engine.cfg;
-  }
-  get device(): Device {
-    return this.engine.cfg.device;
-  }
-  get dtype(): DType {
-    return this.engine.cfg.dtype;
-  }
-  /** @internal */
-  get precision(): Precision {
-    return this.#precision;
-  }
-
-  /**
-   * [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. For reading:
-   * `encode` works on forms made of it once, which edits do not reach.
-   */
-  get W_enc(): Tensor {
-    return this.engine.W_enc;
-  }
-  /** [d_sae, d_in], transcoders [d_sae, d_out] */
-  get W_dec(): Tensor {
-    return this.engine.weights.W_dec as Tensor;
-  }
-  /** [d_in], transcoders [d_out] */
-  get b_dec(): Tensor {
-    return this.engine.weights.b_dec as Tensor;
-  }
-  /** [d_sae], where the architecture has one */
-  get b_enc(): Tensor | undefined {
-    return this.engine.weights.b_enc;
-  }
-  /** [d_sae], jumprelu */
-  get threshold(): Tensor | undefined {
-    return this.engine.weights.threshold;
-  }
-  /** [d_out, d_in], skip transcoders */
-  get W_skip(): Tensor | undefined {
-    return this.engine.weights.W_skip;
-  }
-
->>>>>>> 3a664cf (Answer first-day mistakes in sentences; let hooks keep shapes; show what things are in console.log)
   /**
    * Feature activations of x. Resolves when they are computed. Aborting the signal rejects with
    * ERR_ABORTED and ends the work between blocks of tokens.
