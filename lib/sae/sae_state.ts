@@ -68,7 +68,10 @@ export class SaeState implements Disposable {
     return this.#precision;
   }
 
-  /** [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. */
+  /**
+   * [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. For reading:
+   * `encode` works on forms made of it once, which edits do not reach.
+   */
   get W_enc(): Tensor {
     return this.engine.W_enc;
   }
