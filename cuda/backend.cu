@@ -1,6 +1,7 @@
 // The table: every operator of backend.h behind a function that lets no exception out.
 
 #include <cstdio>
+#include <memory>
 #include <new>
 
 #include "operators.cuh"
@@ -85,14 +86,14 @@ monosem_status info(int32_t index, monosem_device_info* out) noexcept {
 
 monosem_status open(int32_t index, monosem_device** out) noexcept {
   try {
-    *out = new Device(index);
+    *out = std::make_unique<Device>(index).release();
     return MONOSEM_OK;
   } catch (...) {
     return report("opening a CUDA device", nullptr);
   }
 }
 
-void close(monosem_device* device) noexcept { delete device; }
+void close(monosem_device* device) noexcept { std::unique_ptr<Device>{device}.reset(); }
 
 void allocate(Device& device, size_t bytes, void** out) { *out = device.allocate(bytes); }
 void release(monosem_device* device, void* pointer) noexcept { device->release(pointer); }

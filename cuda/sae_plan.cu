@@ -2,6 +2,8 @@
 
 #include "sae_plan.cuh"
 
+#include <memory>
+
 #include "operators.cuh"
 
 namespace {
@@ -28,10 +30,12 @@ monosem_sae_plan::monosem_sae_plan(monosem_device& device, const monosem_sae_enc
 namespace monosem::cuda {
 
 void sae_plan(Device& device, const monosem_sae_encoder* encoder, monosem_sae_plan** out) {
-  *out = new monosem_sae_plan(device, *encoder);
+  *out = std::make_unique<monosem_sae_plan>(device, *encoder).release();
 }
 
-void sae_plan_free(Device&, monosem_sae_plan* plan) { delete plan; }
+void sae_plan_free(Device&, monosem_sae_plan* plan) {
+  std::unique_ptr<monosem_sae_plan>{plan}.reset();
+}
 
 uint64_t sae_plan_bytes(const monosem_sae_plan* plan) {
   const auto planes = static_cast<uint64_t>(plane_size(plan->encoder));
