@@ -80,6 +80,7 @@ class Block {
     key_head_ = task / s_.blocks % s_.key_heads;
     first_ = task % s_.blocks * s_.block_queries;
     rows = std::min(s_.block_queries, s_.queries - first_) * s_.group;
+    padding_ = leading_padding();
     for (int64_t r = 0; r < rows; ++r) {
       float* q = queries_.get() + r * s_.d_head;
       load(run_at(a_.q, offset(a_.q, batch, query(r), head(r))), s_.d_head, q);
@@ -100,7 +101,8 @@ class Block {
   int64_t end(int64_t query) const {
     return std::clamp<int64_t>(query + s_.keys - s_.queries + 1, 0, s_.keys);
   }
-  int64_t first_key() const { return begin(first_); }
+  /// Tiles start at the first key that is no padding: sums over a text are the same behind pads.
+  int64_t first_key() const { return std::max(begin(first_), padding_); }
   int64_t end_key() const { return end(query(rows - 1)); }
 
   /// scores(r)[j] for keys [key, key + n): scaled, capped, -inf where hidden.
@@ -132,6 +134,14 @@ class Block {
 
  private:
   static constexpr int64_t kSlack = 16;  // of pack_panels
+
+  int64_t leading_padding() const {
+    if (!a_.mask.data) return 0;
+    const int32_t* mask = static_cast<const int32_t*>(a_.mask.data) + batch * a_.mask.stride[0];
+    int64_t key = 0;
+    while (key < s_.keys && mask[key * a_.mask.stride[1]] == 0) ++key;
+    return key;
+  }
 
   const void* at(const View& view, int64_t key) const {
     return run_at(view, offset(view, batch, key, key_head_)).data;
@@ -195,7 +205,7 @@ class Block {
   const monosem_attention& a_;
   const Sizes& s_;
   Memory<float> queries_, packed_queries_, scores_, weights_, packed_;
-  int64_t key_head_ = 0, first_ = 0;
+  int64_t key_head_ = 0, first_ = 0, padding_ = 0;
 };
 
 /// The softmax of one row, tile by tile.
