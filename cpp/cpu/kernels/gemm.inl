@@ -14,13 +14,14 @@ void gemm_tile(int64_t depth, const float* a, const float* b, float* c, int64_t 
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j)
       sum[i][j] = accumulate ? Simd::load(c + i * c_stride + j * kLanes) : Simd::zero();
+#pragma GCC unroll 2
   for (int64_t k = 0; k < depth; ++k) {
     Float row[kVectors];
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
       row[j] = Simd::load(b + j * kLanes);
       // 16 steps ahead: the panel streams from the second-level cache or beyond.
-      __builtin_prefetch(b + 16 * kColumns + j * kLanes);
+      if (j * kLanes % 16 == 0) __builtin_prefetch(b + 16 * kColumns + j * kLanes);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {

@@ -1,47 +1,48 @@
 // Loops of the sparse autoencoder for one instruction set. Included like gemm.inl, after it.
 
-/// kVectors accumulators over all rows of the list, which arrive by prefetch four rows ahead.
-template <int kVectors, class T>
-void gather_strip(const uint32_t* indices, const float* values, int64_t count, const T* w,
-                  int64_t stride, float* out) {
+/// out += kRows listed rows, each times its value. Whole rows, so that memory is read in long runs:
+/// out stays in the first-level cache, and is loaded and stored once per kRows. The next kRows rows
+/// are fetched into the second-level cache on the way.
+template <int kRows, class T>
+void gather_group(const uint32_t* indices, const float* values, int64_t next, const T* w,
+                  int64_t stride, int64_t columns, float* out) {
   using Float = Simd::Float;
-  constexpr int kLanes = Simd::kLanes, kAhead = 4;
+  constexpr int kLanes = Simd::kLanes;
   constexpr int kLine = 64 / static_cast<int>(sizeof(T));  // elements of a cache line
-  Float sum[kVectors];
-#pragma GCC unroll 12
-  for (int j = 0; j < kVectors; ++j) sum[j] = Simd::zero();
-  for (int64_t i = 0; i < count; ++i) {
-    if (i + kAhead < count) {
-      const T* next = w + int64_t{indices[i + kAhead]} * stride;
-      for (int j = 0; j < kVectors * kLanes; j += kLine) __builtin_prefetch(next + j);
-    }
-    const T* row = w + int64_t{indices[i]} * stride;
-    const Float value = Simd::broadcast(values[i]);
-#pragma GCC unroll 12
-    for (int j = 0; j < kVectors; ++j)
-      sum[j] = Simd::fma(value, Simd::load(row + j * kLanes), sum[j]);
+  const T *row[kRows], *next_row[kRows];
+  Float value[kRows];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    row[i] = w + int64_t{indices[i]} * stride;
+    next_row[i] = i < next ? w + int64_t{indices[kRows + i]} * stride : row[i];
+    value[i] = Simd::broadcast(values[i]);
   }
-#pragma GCC unroll 12
-  for (int j = 0; j < kVectors; ++j) Simd::store(out + j * kLanes, sum[j]);
+  int64_t j = 0;
+  for (; j + kLanes <= columns; j += kLanes) {
+    Float sum = Simd::load(out + j);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) sum = Simd::fma(value[i], Simd::load(row[i] + j), sum);
+    if (j % kLine == 0)
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; ++i) __builtin_prefetch(next_row[i] + j, 0, 2);
+    Simd::store(out + j, sum);
+  }
+  for (; j < columns; ++j)
+    for (int i = 0; i < kRows; ++i) out[j] += values[i] * value_of(row[i][j]);
 }
 
 template <class T>
 void gather_rows_of(const uint32_t* indices, const float* values, int64_t count, const T* w,
                     int64_t stride, int64_t columns, float* out) {
-  constexpr int kLanes = Simd::kLanes, kWide = 12 * kLanes;
-  int64_t j = 0;
-  for (; j + kWide <= columns; j += kWide)
-    gather_strip<12>(indices, values, count, w + j, stride, out + j);
-  for (; j + 4 * kLanes <= columns; j += 4 * kLanes)
-    gather_strip<4>(indices, values, count, w + j, stride, out + j);
-  for (; j + kLanes <= columns; j += kLanes)
-    gather_strip<1>(indices, values, count, w + j, stride, out + j);
-  for (; j < columns; ++j) {
-    float sum = 0.0f;
-    for (int64_t i = 0; i < count; ++i)
-      sum += values[i] * value_of(w[int64_t{indices[i]} * stride + j]);
-    out[j] = sum;
+  constexpr int kRows = 4;
+  for (int64_t j = 0; j < columns; ++j) out[j] = 0.0f;
+  int64_t i = 0;
+  for (; i + kRows <= count; i += kRows) {
+    const int64_t left = count - i - kRows;
+    gather_group<kRows>(indices + i, values + i, left < kRows ? left : kRows, w, stride, columns,
+                        out);
   }
+  for (; i < count; ++i) gather_group<1>(indices + i, values + i, 0, w, stride, columns, out);
 }
 
 void gather_rows(const uint32_t* indices, const float* values, int64_t count, const void* w,

@@ -19,7 +19,7 @@ void digit_tile_of(int64_t units, const uint32_t* x, const uint32_t* w, const Di
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) {
       row[j] = Simd::load_digits(w + j * kLanes);
-      __builtin_prefetch(w + 16 * kColumns + j * kLanes);
+      if (j * kLanes % 16 == 0) __builtin_prefetch(w + 16 * kColumns + j * kLanes);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
