@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `monosem` command: a table of commands, one file each, and how their ends are told. */
+import { readFileSync } from 'node:fs';
 import { nearest } from '../nearest.js';
 import { type Command, UsageError } from './command.js';
 
@@ -47,6 +48,11 @@ function isUsage(error: unknown): boolean {
 async function main([name = '--help', ...args]: string[]): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') {
     console.log(await help());
+    return 0;
+  }
+  if (name === '--version' || name === '-v') {
+    const path = new URL('../../package.json', import.meta.url);
+    console.log((JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version);
     return 0;
   }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;

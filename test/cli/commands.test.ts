@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -29,6 +29,12 @@ describe('monosem', () => {
     }
     expect(long.stdout).toBe(bare.stdout);
     expect([bare.code, long.code]).toEqual([0, 0]);
+  });
+
+  it('says its version', async () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    const { stdout, code } = await monosem('--version');
+    expect([stdout, code]).toEqual([`${version}\n`, 0]);
   });
 
   it('explains each command', async () => {
