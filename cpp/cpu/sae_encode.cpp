@@ -24,16 +24,6 @@ constexpr int64_t kScoreBytes = 16 << 20;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// What consumes the sums of one piece of features: [tokens] rows, `stride` apart, of consecutive
-/// tokens from `token` on. Called once per piece and token range, tokens ascending within a piece.
-using Epilogue = std::function<void(int64_t piece, int64_t first, int64_t count, int64_t token,
-                                    int64_t tokens, float* sums, int64_t stride)>;
-
-/// How the features are cut for a block of tokens.
-struct Pieces {
-  int64_t width, count;
-};
-
 bool reads_rows(const Operand& w, int64_t tokens) {
   return tokens <= kFewTokens && (w.lane_stride == 1 || w.depth_stride == 1);
 }

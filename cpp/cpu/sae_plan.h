@@ -3,6 +3,7 @@
 // The prepared forms of one SAE's encoder, and the pieces every encode path is made of.
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "cpu/microkernels.h"
@@ -101,6 +102,17 @@ TokenBlock join_tokens(const std::vector<Hits>& tokens);
 // block. Cancellation is polled between blocks.
 inline constexpr int64_t kBlockTokens = 512;
 inline constexpr int64_t kPieceFeatures = 256;
+
+/// How the features are cut: pieces of `width`, a multiple of the panels'.
+struct Pieces {
+  int64_t width, count;
+};
+
+/// What consumes the sums of one piece: [tokens] rows, `stride` floats apart, of features
+/// [first, first + count) and consecutive tokens from `token` on. Called from the worker that
+/// computed them, tokens ascending within a piece.
+using Epilogue = std::function<void(int64_t piece, int64_t first, int64_t count, int64_t token,
+                                    int64_t tokens, float* sums, int64_t stride)>;
 
 /// Blocks of float32, fused: what the screen falls back to.
 TokenBlock encode_block_float32(monosem_sae_plan& plan, const float* x, int64_t tokens);

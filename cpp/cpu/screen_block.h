@@ -3,22 +3,13 @@
 // One block of tokens through the screen: which pairs of token and feature may be active, and what
 // float32 says about them.
 
-#include <functional>
 #include <vector>
 
 #include "cpu/sae_plan.h"
 
 namespace monosem::cpu {
 
-struct Pieces {
-  int64_t width, count;  // features of a piece, a multiple of the panels' width
-};
 Pieces cut_features(const ScreenForm& form, int64_t d_sae);
-
-/// Gets the sums of a piece: [tokens] rows, `stride` floats apart, of features [first, first +
-/// count).
-using Epilogue = std::function<void(int64_t piece, int64_t first, int64_t count, int64_t token,
-                                    int64_t tokens, float* sums, int64_t stride)>;
 
 /// Estimated centred sums of all pairs, pieces in parallel, tokens ascending within a piece.
 void estimate(const ScreenForm& form, const ScreenTokens& tokens, int64_t d_sae,

@@ -89,6 +89,8 @@ inline void check_bound(const ScreenData& data, int64_t d_in, int64_t d_sae, int
   cpu::calibrate_screen(e, data.x.data(), tokens, form);
   const cpu::ScreenTokens quantised =
       cpu::quantise_tokens(form, d_in, data.x.data(), tokens, digits);
+  std::vector<double> centred(data.x.begin(), data.x.end()), wide(data.w.begin(), data.w.end());
+  for (size_t i = 0; i < centred.size(); ++i) centred[i] -= form.center[i % form.center.size()];
   const cpu::Pieces pieces = cpu::cut_features(form, d_sae);
   std::vector<BoundCheck> found(pieces.count);
   cpu::estimate(form, quantised, d_sae, pieces,
@@ -97,10 +99,12 @@ inline void check_bound(const ScreenData& data, int64_t d_in, int64_t d_sae, int
                   for (int64_t r = 0; r < rows; ++r)
                     for (int64_t j = 0; j < count; ++j) {
                       const int64_t t = token + r, f = first + j;
-                      const float *x = &data.x[t * d_in], *w = &data.w[f * d_in];
+                      double parts[8] = {};  // as vectors: this loop is all of the time
+                      for (int64_t i = 0; i < d_in; i += 8)
+                        for (int64_t j8 = 0; j8 < std::min<int64_t>(8, d_in - i); ++j8)
+                          parts[j8] += centred[t * d_in + i + j8] * wide[f * d_in + i + j8];
                       double truth = 0;
-                      for (int64_t i = 0; i < d_in; ++i)
-                        truth += (static_cast<double>(x[i]) - form.center[i]) * w[i];
+                      for (const double part : parts) truth += part;
                       const double margin =
                           static_cast<double>(quantised.by_norm[t]) * form.norm[f] +
                           static_cast<double>(quantised.by_error[t]) * form.error[f];
