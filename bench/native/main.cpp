@@ -126,7 +126,7 @@ void bench_sae(int64_t d_in, int64_t d_sae, int64_t active) {
   for (int64_t k : {int64_t{0}, int64_t{64}}) {
     monosem_sae_plan* plan = cpu::sae_plan({d_in, d_sae, matrix(w.get(), d_in, d_sae), bias.data(),
                                             theta.data(), nullptr, bias.data(), nullptr, k});
-    for (int64_t tokens : {1, 32, 512}) {
+    for (int64_t tokens : {1, 8, 32, 512}) {
       const Memory<float> x = normals(tokens * d_in, 1, 5);
       for (const auto& precision : precisions) {
         const std::string name = std::string("encode ") + shape + (k > 0 ? " top 64" : "") +
