@@ -10,7 +10,7 @@ import { compare } from './harness.mjs';
 import { nodeProto, tensorProto, valueInfo, writeModel } from './onnx.mjs';
 import { load } from './onnxruntime.mjs';
 
-const [d, layers, vocab, context] = [768, 12, 50257, 1024];
+const [d, layers, heads, vocab, context] = [768, 12, 12, 50257, 1024];
 const threads = Number(process.env.MONOSEM_THREADS) || availableParallelism();
 const folder = mkdtempSync(join(tmpdir(), 'monosem-bench-model-'));
 
@@ -64,23 +64,36 @@ function writeSafetensors(path) {
   writeFileSync(path, Buffer.concat([length, text, ...data]));
 }
 
-/** The model's matrix products, one after another: q of each c_attn goes on to c_proj. */
+/** The model's matrix products, one after another: those with weights and attention's two. */
 function writeProducts(path) {
   const nodes = [];
   const stored = [];
   let x = 'x';
+  const node = (operator, inputs, output, attributes) => {
+    nodes.push(nodeProto(operator, inputs, [output], attributes));
+    return output;
+  };
   const product = (name, dIn, dOut) => {
     stored.push(tensorProto(name, [dIn, dOut], weights(dIn * dOut)));
-    nodes.push(nodeProto('MatMul', [x, name], [`${name}.out`]));
-    x = `${name}.out`;
+    x = node('MatMul', [x, name], `${name}.out`);
   };
+  stored.push(tensorProto('by head', [3], BigInt64Array.of(-1n, BigInt(heads), BigInt(d / heads))));
+  stored.push(tensorProto('flat', [2], BigInt64Array.of(-1n, BigInt(d))));
   for (let layer = 0; layer < layers; layer++) {
     for (const [name, dIn, dOut] of products) {
       product(`h.${layer}.${name}`, dIn, dOut);
       if (name !== 'attn.c_attn') continue;
       const parts = ['q', 'k', 'v'].map((part) => `${x}.${part}`);
       nodes.push(nodeProto('Split', [x], parts, { axis: 1, num_outputs: 3 }));
-      x = parts[0];
+      const [q, k, v] = parts.map((part) => {
+        const split = node('Reshape', [part, 'by head'], `${part}.by_head`);
+        const perm = part.endsWith('.k') ? [1, 2, 0] : [1, 0, 2]; // keys are transposed
+        return node('Transpose', [split], `${part}.heads`, { perm });
+      });
+      const scores = node('MatMul', [q, k], `${x}.scores`);
+      const z = node('MatMul', [scores, v], `${x}.z`);
+      const together = node('Transpose', [z], `${x}.together`, { perm: [1, 0, 2] });
+      x = node('Reshape', [together, 'flat'], `${x}.flat`);
     }
   }
   product('wte', d, vocab);

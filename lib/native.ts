@@ -220,7 +220,8 @@ export interface Native {
   /**
    * A tensor of the file, on another thread. It aliases the file (privately: writing to it does not
    * reach the disk) where it lies there as it is wanted, else it is read and converted. dtype null: the
-   * file's, float64 as float32 and other integers as int32. `transposed` is for matrices.
+   * file's, float64 as float32 and other integers as int32. `transposed` is for matrices; `resident`
+   * reads rather than aliases.
    */
   loadTensor(
     file: NativeTensorFile,
@@ -228,6 +229,7 @@ export interface Native {
     dtype: StorageType | null,
     device: string,
     transposed: boolean,
+    resident: boolean,
   ): Promise<T>;
   /** Appears under its path only when it is whole. */
   writeSafetensors(path: string, names: readonly string[], tensors: readonly T[]): Promise<void>;

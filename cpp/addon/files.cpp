@@ -90,12 +90,14 @@ Napi::Value metadata_of(Napi::Env env, FilePointer& file) {
   return out;
 }
 
-/// The tensor in host memory: a private mapping of the file where it lies there as it is wanted.
-Tensor load(const io::TensorFile& file, const io::StoredTensor& stored, monosem_dtype dtype) {
+/// The tensor in host memory: a private mapping of the file where it lies there as it is wanted, or
+/// (`resident`) memory of ours, which has huge pages.
+Tensor load(const io::TensorFile& file, const io::StoredTensor& stored, monosem_dtype dtype,
+            bool resident) {
   Device& cpu = Device::get("cpu");
   const ElementType type = element_type(dtype);
   const Shape shape(stored.shape.begin(), stored.shape.end());
-  if (stored.type == type && io::can_alias(stored) && stored.elements() > 0) {
+  if (!resident && stored.type == type && io::can_alias(stored) && stored.elements() > 0) {
     const auto bytes = static_cast<size_t>(stored.elements()) * io::element_size(type);
     auto mapping = io::alias(file, stored);
     void* data = mapping.get();
@@ -126,12 +128,14 @@ Napi::Value load_js(const Napi::CallbackInfo& info) {
     }
     stored = stored.transposed(0, 1);
   }
-  return Background::run(info.Env(), [file, stored = std::move(stored), dtype, &device]() {
-    const Tensor host = load(*file, stored, dtype);
-    const bool here = device.name() == "cpu";
-    const Tensor placed = here ? host : to(host, dtype, device);
-    return [placed](Napi::Env env) { return js(env, placed); };
-  });
+  const bool resident = info[5].ToBoolean();
+  return Background::run(info.Env(),
+                         [file, stored = std::move(stored), dtype, resident, &device]() {
+                           const Tensor host = load(*file, stored, dtype, resident);
+                           const bool here = device.name() == "cpu";
+                           const Tensor placed = here ? host : to(host, dtype, device);
+                           return [placed](Napi::Env env) { return js(env, placed); };
+                         });
 }
 
 Napi::Value write_js(const Napi::CallbackInfo& info) {

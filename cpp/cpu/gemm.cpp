@@ -1,6 +1,6 @@
-// c = act(alpha * a . b + bias). Blocks of c are independent tasks: each packs its own part of a
-// and b (a few percent of its arithmetic), so there is no barrier and no shared buffer. Few rows (a
-// decode step) take another way that reads b once, unpacked, at the speed of memory.
+// c = act(alpha * a . b + bias). First all of a is packed, once, for everybody: it is the size of
+// the activations. Then blocks of c are independent tasks, each packing its own columns of b. Few
+// rows (a decode step) take another way that reads b once, unpacked, at the speed of memory.
 
 #include <algorithm>
 #include <vector>
@@ -16,9 +16,8 @@ namespace {
 
 // Up to here packing b costs more than reading it a few times from the first-level cache.
 constexpr int64_t kFewRows = 8;
-// A block: 256 rows of a and 256 columns of b, 256 deep, and their product: 768 KB of the
-// second-level cache.
-constexpr int64_t kBlockRows = 256, kBlockColumns = 256, kBlockDepth = 256;
+// A block: 256 columns of b, 768 deep, packed (768 KB of the second-level cache) for 512 rows of a.
+constexpr int64_t kBlockRows = 512, kBlockColumns = 256, kBlockDepth = 768;
 // Columns of one strip when rows are few: 8 KB of a float32 row.
 constexpr int64_t kStripColumns = 2048;
 constexpr int64_t kTasksPerThread = 4;
@@ -93,32 +92,63 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
   });
 }
 
-/// One block of c, all of the depth. Panels of a are as even as they can be (21 rows are 11 + 10,
-/// not 14 + 7): a tile of few rows waits for its loads.
-void block(const Problem& p, const Microkernels& kernels, int64_t index, int64_t row0, int64_t rows,
-           int64_t column0, int64_t columns) {
-  static thread_local Scratch a_block, b_block, c_block;
+/// All of a in panels of one register tile's rows, depth block by depth block. Panels are as even
+/// as they can be (21 rows are 11 + 10, not 14 + 7): a tile of few rows waits for its loads.
+class PackedRows {
+ public:
+  PackedRows(const Problem& p, const Microkernels& kernels)
+      : rows_(p.m),
+        depth_(p.k),
+        panels_(divide_up(p.m, kernels.tile_rows)),
+        depth_blocks_(divide_up(p.k, kBlockDepth)),
+        floats_(p.batch * (p.m * p.k + depth_blocks_ * panels_ * kSlack)) {
+    const int64_t count = p.batch * depth_blocks_ * panels_;
+    const int64_t grain = std::max<int64_t>(1, kPackGrain / (kernels.tile_rows * kBlockDepth));
+    ThreadPool::instance().run(count, grain, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t b = i / (depth_blocks_ * panels_), d = i / panels_ % depth_blocks_;
+        const int64_t panel = i % panels_, r = row(panel), height = row(panel + 1) - r;
+        pack_panels(kernels, p.a(b).at(r, first(d)), height, depth(d), at(b, d, panel), height);
+      }
+    });
+  }
+
+  int64_t panels() const { return panels_; }
+  int64_t row(int64_t panel) const { return panel * rows_ / panels_; }
+  int64_t depth_blocks() const { return depth_blocks_; }
+  int64_t first(int64_t d) const { return d * depth_ / depth_blocks_; }
+  int64_t depth(int64_t d) const { return first(d + 1) - first(d); }
+  float* at(int64_t batch, int64_t d, int64_t panel) const {
+    const int64_t before = (batch * depth_blocks_ + d) * panels_ + panel;
+    return floats_.get() + batch * rows_ * depth_ + first(d) * rows_ + row(panel) * depth(d) +
+           before * kSlack;
+  }
+
+ private:
+  static constexpr int64_t kSlack = 16;           // of pack_panels
+  static constexpr int64_t kPackGrain = 1 << 16;  // floats per piece of work
+  int64_t rows_, depth_, panels_, depth_blocks_;
+  Memory<float> floats_;
+};
+
+/// One block of c, all of the depth: panels [panel0, panel1) of a by columns of b.
+void block(const Problem& p, const Microkernels& kernels, const PackedRows& a, int64_t index,
+           int64_t panel0, int64_t panel1, int64_t column0, int64_t columns) {
+  static thread_local Scratch b_block, c_block;
   const int64_t width = kernels.tile_columns;
-  const int64_t panels = divide_up(rows, kernels.tile_rows);
   const int64_t b_panels = divide_up(columns, width), stride = b_panels * width;
-  const int64_t depth_blocks = divide_up(p.k, kBlockDepth);
+  const int64_t row0 = a.row(panel0), rows = a.row(panel1) - row0;
   float* sums = c_block.floats(rows * stride);
-  const Operand a = p.a(index), b = p.b(index);
-  const auto panel_row = [&](int64_t panel) { return panel * rows / panels; };
-  for (int64_t d = 0; d < depth_blocks; ++d) {
-    const int64_t k = d * p.k / depth_blocks, depth = (d + 1) * p.k / depth_blocks - k;
-    float* a_packed = a_block.floats(rows * depth + 16);
-    for (int64_t i = 0; i < panels; ++i) {
-      const int64_t r = panel_row(i), height = panel_row(i + 1) - r;
-      pack_panels(kernels, a.at(row0 + r, k), height, depth, a_packed + r * depth, height);
-    }
+  const Operand b = p.b(index);
+  for (int64_t d = 0; d < a.depth_blocks(); ++d) {
+    const int64_t depth = a.depth(d);
     float* b_packed = b_block.floats(stride * depth + 16);
-    pack_panels(kernels, b.at(column0, k), columns, depth, b_packed, width);
+    pack_panels(kernels, b.at(column0, a.first(d)), columns, depth, b_packed, width);
     for (int64_t j = 0; j < b_panels; ++j) {
-      for (int64_t i = 0; i < panels; ++i) {
-        const int64_t r = panel_row(i), height = panel_row(i + 1) - r;
-        kernels.tile[height - 1](depth, a_packed + r * depth, b_packed + j * width * depth,
-                                 sums + r * stride + j * width, stride, d > 0);
+      for (int64_t i = panel0; i < panel1; ++i) {
+        const int64_t r = a.row(i), height = a.row(i + 1) - r;
+        kernels.tile[height - 1](depth, a.at(index, d, i), b_packed + j * width * depth,
+                                 sums + (r - row0) * stride + j * width, stride, d > 0);
       }
     }
   }
@@ -139,22 +169,26 @@ void gemm(const monosem_gemm& g) {
   const int64_t wanted = pool.threads() > 1 ? kTasksPerThread * pool.threads() : 1;
   const int64_t row_blocks = divide_up(p.m, kBlockRows);
   const int64_t panels = divide_up(p.n, kernels.tile_columns);
-  const int64_t column_blocks =
+  int64_t column_blocks =
       std::max(divide_up(p.n, kBlockColumns),
                std::min(divide_up(wanted, p.batch * row_blocks), divide_up(panels, 2)));
+  // Nine blocks on two threads would leave one of them idle for a tenth of the time.
+  if (p.batch * row_blocks == 1) {
+    column_blocks = std::min(panels, divide_up(column_blocks, pool.threads()) * pool.threads());
+  }
   const int64_t blocks = row_blocks * column_blocks;
+  const PackedRows a(p, kernels);
   pool.run(p.batch * blocks, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       // Row blocks run fastest: the columns of b they share stay in the cache.
       const int64_t row_block = task % blocks % row_blocks,
                     column_block = task % blocks / row_blocks;
-      const int64_t row = row_block * p.m / row_blocks;
-      const int64_t row_end = (row_block + 1) * p.m / row_blocks;
       const int64_t panel = column_block * panels / column_blocks;
       const int64_t panel_end = (column_block + 1) * panels / column_blocks;
       const int64_t column = panel * kernels.tile_columns;
       const int64_t column_end = std::min(p.n, panel_end * kernels.tile_columns);
-      block(p, kernels, task / blocks, row, row_end - row, column, column_end - column);
+      block(p, kernels, a, task / blocks, row_block * a.panels() / row_blocks,
+            (row_block + 1) * a.panels() / row_blocks, column, column_end - column);
     }
   });
 }

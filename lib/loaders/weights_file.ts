@@ -44,7 +44,7 @@ export class LocalWeightsFile implements WeightsFile {
     device: Device,
     transposed: boolean,
   ): Promise<Tensor> {
-    return new Tensor(await native.loadTensor(this.#file, name, dtype, device, transposed));
+    return new Tensor(await native.loadTensor(this.#file, name, dtype, device, transposed, false));
   }
 
   async row(name: string, index: number): Promise<Float32Array> {

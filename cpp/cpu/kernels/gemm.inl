@@ -107,7 +107,10 @@ void dot_block(const float* x, int64_t x_stride, const T* w, int64_t w_stride, i
   for (; k + kLanes <= depth; k += kLanes) {
     Float value[kColumns];
 #pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) value[j] = Simd::load(w + j * w_stride + k);
+    for (int j = 0; j < kColumns; ++j) {
+      value[j] = Simd::load(w + j * w_stride + k);
+      __builtin_prefetch(w + (j + kColumns) * w_stride + k, 0, 2);
+    }
 #pragma GCC unroll 4
     for (int i = 0; i < kRows; ++i) {
       const Float input = Simd::load(x + i * x_stride + k);
