@@ -16,8 +16,8 @@ namespace {
 
 // Up to here packing b costs more than reading it a few times from the first-level cache.
 constexpr int64_t kFewRows = 8;
-// A block: 256 columns of b, 768 deep, packed (768 KB of the second-level cache) for 512 rows of a.
-constexpr int64_t kBlockRows = 512, kBlockColumns = 256, kBlockDepth = 768;
+// A block: 256 columns of b, 384 deep, packed (384 KB of the second-level cache) for 512 rows of a.
+constexpr int64_t kBlockRows = 512, kBlockColumns = 256, kBlockDepth = 384;
 // Columns of one strip when rows are few: 8 KB of a float32 row.
 constexpr int64_t kStripColumns = 2048;
 constexpr int64_t kTasksPerThread = 4;
