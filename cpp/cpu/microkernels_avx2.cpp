@@ -10,8 +10,12 @@
 
 #include <bit>
 
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
+#endif
 
 namespace monosem::cpu {
 namespace {
@@ -107,7 +111,11 @@ constexpr Microkernels kTable = make_table<6, 2>("avx2", 7);
 }  // namespace
 }  // namespace monosem::cpu
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace monosem::cpu {
 const Microkernels* microkernels_avx2() { return &kTable; }

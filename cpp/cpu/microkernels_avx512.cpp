@@ -13,8 +13,14 @@
 
 #include <bit>
 
+#if defined(__clang__)
+#pragma clang attribute push(                                                    \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
+#endif
 
 namespace monosem::cpu {
 namespace {
@@ -112,7 +118,11 @@ constexpr Microkernels kTable = make_table<14, 2>("avx512", 7);
 }  // namespace
 }  // namespace monosem::cpu
 
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 namespace monosem::cpu {
 const Microkernels* microkernels_avx512() { return &kTable; }
