@@ -20,6 +20,8 @@ constexpr int64_t kFewRows = 8;
 constexpr int64_t kBlockRows = 512, kBlockColumns = 256, kBlockDepth = 384;
 // Columns of one strip when rows are few: 8 KB of a float32 row.
 constexpr int64_t kStripColumns = 2048;
+// Up to here b is cut across its depth instead: strips of it would be too short to stream.
+constexpr int64_t kNarrowColumns = 4096;
 constexpr int64_t kTasksPerThread = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -63,6 +65,26 @@ void finish(const Problem& p, int64_t index, int64_t row0, int64_t rows, int64_t
     copy(to, from);
 }
 
+/// Few rows, rows of b contiguous and short: every task reads a stretch of whole rows, which lie
+/// one after another, and the stretches' sums are added in order.
+void few_rows_by_depth(const Problem& p, const Microkernels& kernels, const FloatRows& x) {
+  static thread_local Scratch partial;
+  const int64_t pieces = std::min<int64_t>(p.k, 2 * ThreadPool::instance().threads());
+  const int64_t size = p.m * p.n;
+  float* sums = partial.floats(pieces * size);
+  const Operand w = p.b(0);
+  ThreadPool::instance().run(pieces, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t k = piece * p.k / pieces, depth = (piece + 1) * p.k / pieces - k;
+      kernels.sum_rows(x.data + k, x.stride, p.m, w.at(0, k).data, w.dtype, w.depth_stride, p.n,
+                       depth, sums + piece * size, p.n);
+    }
+  });
+  for (int64_t piece = 1; piece < pieces; ++piece)
+    for (int64_t i = 0; i < size; ++i) sums[i] += sums[piece * size + i];
+  finish(p, 0, 0, p.m, 0, p.n, sums, p.n);
+}
+
 /// Few rows: y = x . b by whole strips of b's columns.
 void few_rows(const Problem& p, const Microkernels& kernels) {
   static thread_local Scratch inputs;
@@ -71,6 +93,8 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
   std::vector<FloatRows> x(p.batch);
   for (int64_t b = 0; b < p.batch; ++b)
     x[b] = float_rows(kernels, p.a(b), p.m, p.k, buffer + b * p.m * p.k);
+  if (p.batch == 1 && p.n <= kNarrowColumns && p.g.b.stride[1] != 1 && p.k >= kBlockDepth)
+    return few_rows_by_depth(p, kernels, x[0]);
 
   const int64_t threads = ThreadPool::instance().threads();
   const int64_t per_matrix = divide_up(threads, p.batch);
