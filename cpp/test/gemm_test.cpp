@@ -74,6 +74,8 @@ TEST(gemm_matches_fp64_across_blocks) {
     check_product({1, 300, 40, 530, true, MONOSEM_TANH}, random, isa);
     check_product({1, 30, 1100, 257, true, -1}, random, isa);
     check_product({1, 1, 2100, 300, true, -1}, random, isa);
+    check_product({1, 3, 200, 800, false, -1}, random, isa);
+    check_product({1, 8, 130, 1000, true, -1}, random, isa);
     check_product({3, 4, 300, 520, false, MONOSEM_RELU}, random, isa);
   });
 }

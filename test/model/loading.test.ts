@@ -41,7 +41,7 @@ async function tensorsOf(family: string): Promise<Map<string, Tensor>> {
   const file = native.openTensorFile(path, 'safetensors');
   const tensors = new Map<string, Tensor>();
   for (const { name } of file.tensors) {
-    tensors.set(name, new Tensor(await native.loadTensor(file, name, null, 'cpu', false)));
+    tensors.set(name, new Tensor(await native.loadTensor(file, name, null, 'cpu', false, false)));
   }
   return tensors;
 }
