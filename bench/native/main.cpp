@@ -185,8 +185,10 @@ int main(int argc, char** argv) {
   words.assign(argv + 1, argv + argc);
   peak = bench::fma_peak();
   bandwidth = bench::read_bandwidth();
-  std::printf("%s, %d threads: FMA peak %.1f GFLOP/s, memory read %.1f GB/s\n", cpu::isa_name(),
-              ThreadPool::instance().threads(), peak * 1e-9, bandwidth * 1e-9);
+  std::printf(
+      "%s, %d threads: FMA peak %.1f GFLOP/s, memory read %.1f GB/s, int8 peak %.1f GOP/s\n",
+      cpu::isa_name(), ThreadPool::instance().threads(), peak * 1e-9, bandwidth * 1e-9,
+      bench::int8_peak() * 1e-9);
   for (int64_t m : {1, 4, 16, 64, 512})
     for (bool transposed : {false, true}) bench_gemm(m, 3072, 768, transposed);
   for (bool transposed : {false, true}) bench_gemm(1, 8192, 4096, transposed);

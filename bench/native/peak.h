@@ -9,6 +9,10 @@ double seconds();
 /// current instruction set when everything is in registers.
 double fma_peak();
 
+/// Multiply-adds of 8-bit integers per second (as operations: two each) that the pool's threads
+/// reach together by VNNI, in registers; 0 where the screen runs on something else.
+double int8_peak();
+
 /// Bytes per second that the pool's threads read together from memory.
 double read_bandwidth();
 
