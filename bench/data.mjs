@@ -1,8 +1,21 @@
 // A synthetic SAE and inputs that look like a residual stream: unit decoder directions in
-// superposition, each token the sum of a few of them with positive strengths, on a common offset.
-// Never zeros: sparsity, and so the cost of a sparse encoder, comes from the data.
+// superposition, each token the sum of a few of them with positive strengths, on a common offset with
+// massive activations. Never zeros: sparsity, and so the cost of a sparse encoder, comes from the data.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Tensor } from '../dist/index.js';
+
+/**
+ * Massive activations: so many dimensions carry most of a token's norm, whatever the token says. Their
+ * size makes the norm about ten times what the features give it; it varies by a fifth between tokens,
+ * and encoders read little of it.
+ */
+const massive = 6;
+const massiveReadout = 0.05;
+
+/** Where they are in a vector of `dIn`. */
+const massiveDimensions = (dIn) =>
+  Array.from({ length: massive }, (_, n) => Math.floor(((n + 0.5) * dIn) / massive));
 
 /** mulberry32, and a normal number from it by the sum of 4 uniforms (Irwin-Hall: near enough here). */
 function random(seed) {
@@ -22,22 +35,22 @@ function random(seed) {
  * that leaves about `l0` features on: relu((x - b_dec) W_enc - threshold) with the offset folded in.
  */
 export function syntheticSae({ dIn, dSae, l0, seed = 1 }) {
-  const { normal } = random(seed);
+  const { uniform, normal } = random(seed);
+  const outliers = massiveDimensions(dIn);
   const W_dec = new Float32Array(dSae * dIn);
   const W_enc = new Float32Array(dIn * dSae);
   for (let f = 0; f < dSae; f++) {
     const row = W_dec.subarray(f * dIn, (f + 1) * dIn);
-    let square = 0;
-    for (let i = 0; i < dIn; i++) {
-      row[i] = normal();
-      square += row[i] ** 2;
-    }
+    for (let i = 0; i < dIn; i++) row[i] = normal();
+    for (const i of outliers) row[i] *= massiveReadout;
+    const square = dot(row, 0, row, 0, dIn);
     for (let i = 0; i < dIn; i++) {
       row[i] /= Math.sqrt(square);
       W_enc[i * dSae + f] = row[i];
     }
   }
   const b_dec = Float32Array.from({ length: dIn }, () => 0.3 * normal());
+  for (const i of outliers) b_dec[i] = (uniform() < 0.5 ? -1 : 1) * (80 + 320 * uniform());
   const sae = { dIn, dSae, W_enc, b_enc: new Float32Array(dSae), W_dec, b_dec };
   const threshold = calibrate(sae, l0);
   for (let f = 0; f < dSae; f++) sae.b_enc[f] = -threshold - dot(W_dec, f * dIn, b_dec, 0, dIn);
@@ -50,30 +63,34 @@ function dot(a, atA, b, atB, length) {
   return sum;
 }
 
-/** The threshold that `l0` features of a token reach: the mean of a few tokens. */
+/** The threshold that `l0` features of a token reach, in the mean of some tokens. */
 function calibrate(sae, l0) {
-  const { dIn, dSae, W_dec, b_dec } = sae;
-  const tokens = 8;
-  const x = syntheticInput(sae, { batch: tokens, l0, seed: 3 });
-  let sum = 0;
-  for (let token = 0; token < tokens; token++) {
-    for (let i = 0; i < dIn; i++) x[token * dIn + i] -= b_dec[i];
-    const pre = Float32Array.from({ length: dSae }, (_, f) =>
-      dot(W_dec, f * dIn, x, token * dIn, dIn),
-    );
-    sum += pre.sort()[dSae - l0];
-  }
-  return sum / tokens;
+  const { dIn, dSae, W_enc, b_dec } = sae;
+  const tokens = 64;
+  const centred = syntheticInput(sae, { batch: tokens, l0, seed: 3 }).map(
+    (value, at) => value - b_dec[at % dIn],
+  );
+  const x = Tensor.from(centred, [tokens, dIn]);
+  const weights = Tensor.from(W_enc, [dIn, dSae]);
+  const pre = x.matmul(weights);
+  const sorted = pre.dataSync().sort();
+  for (const tensor of [x, weights, pre]) tensor.dispose();
+  return sorted[sorted.length - tokens * l0];
 }
 
-/** x [batch, d_in]: `l0` features of random strength each, plus the offset and a little noise. */
+/**
+ * x [batch, d_in]: `l0` features of random strength each, plus the offset, its massive part more or less,
+ * and a little noise.
+ */
 export function syntheticInput(sae, { batch, l0, seed = 2 }) {
   const { dIn, dSae, W_dec, b_dec } = sae;
   const { uniform, normal } = random(seed);
+  const outliers = massiveDimensions(dIn);
   const x = new Float32Array(batch * dIn);
   for (let token = 0; token < batch; token++) {
     const row = x.subarray(token * dIn, (token + 1) * dIn);
     for (let i = 0; i < dIn; i++) row[i] = b_dec[i] + 0.01 * normal();
+    for (const i of outliers) row[i] *= 0.8 + 0.4 * uniform();
     for (let n = 0; n < l0; n++) {
       const feature = Math.floor(uniform() * dSae);
       const strength = 4 + 4 * uniform();
