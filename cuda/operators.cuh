@@ -49,7 +49,7 @@ void csr_intervene(Device& device, const monosem_csr* csr, int32_t intervention,
 // sae_plan.cu
 void sae_plan(Device& device, const monosem_sae_encoder* encoder, monosem_sae_plan** out);
 void sae_plan_free(Device& device, monosem_sae_plan* plan);
-uint64_t sae_plan_bytes(const monosem_sae_plan* plan);
+void sae_plan_forms(const monosem_sae_plan* plan, monosem_sae_forms* out);
 // sae_input.cu
 void sae_input(Device& device, const View* x, int32_t normalize, float factor, const float* b_dec,
                float* out, float* stats);

@@ -37,9 +37,10 @@ void sae_plan_free(Device&, monosem_sae_plan* plan) {
   std::unique_ptr<monosem_sae_plan>{plan}.reset();
 }
 
-uint64_t sae_plan_bytes(const monosem_sae_plan* plan) {
+void sae_plan_forms(const monosem_sae_plan* plan, monosem_sae_forms* out) {
   const auto planes = static_cast<uint64_t>(plane_size(plan->encoder));
-  return planes * (plan->split ? 4 : 2) + sizeof(float) * plan->encoder.d_sae;
+  *out = {};
+  out->float16_planes = planes * (plan->split ? 4 : 2) + sizeof(float) * plan->encoder.d_sae;
 }
 
 }  // namespace monosem::cuda

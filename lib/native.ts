@@ -66,8 +66,13 @@ export interface NativePlan {
     errorToMargin: number;
     tokens: number;
   };
-  /** Bytes of the prepared forms built so far. */
-  bytes(): number;
+  /** Bytes of the prepared forms in memory; 0 for those not built, released, or of another backend. */
+  forms(): {
+    float32PanelsBytes: number;
+    screenBytes: number;
+    rowsBytes: number;
+    float16PlanesBytes: number;
+  };
   dispose(): void;
 }
 

@@ -16,8 +16,14 @@ Napi::Value stats(Napi::Env env, std::shared_ptr<SaePlan>& plan) {
   return out;
 }
 
-Napi::Value bytes(Napi::Env env, std::shared_ptr<SaePlan>& plan) {
-  return Napi::Number::New(env, static_cast<double>(plan->bytes()));
+Napi::Value forms(Napi::Env env, std::shared_ptr<SaePlan>& plan) {
+  const monosem_sae_forms f = plan->forms();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("float32PanelsBytes", static_cast<double>(f.float32_panels));
+  out.Set("screenBytes", static_cast<double>(f.screen));
+  out.Set("rowsBytes", static_cast<double>(f.rows));
+  out.Set("float16PlanesBytes", static_cast<double>(f.float16_planes));
+  return out;
 }
 
 Napi::Value make_plan(const Napi::CallbackInfo& info) {
@@ -60,7 +66,7 @@ constexpr Export kExports[] = {
 
 void define_sae(Napi::Env env, Napi::Object exports) {
   PlanHandle::define(env, "NativePlan",
-                     {PlanHandle::method<stats>("stats"), PlanHandle::method<bytes>("bytes")});
+                     {PlanHandle::method<stats>("stats"), PlanHandle::method<forms>("forms")});
   add(env, exports, kExports);
 }
 

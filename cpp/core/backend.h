@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define MONOSEM_BACKEND_ABI 1
+#define MONOSEM_BACKEND_ABI 2
 #define MONOSEM_MAX_RANK 8
 
 typedef enum {
@@ -200,6 +200,15 @@ typedef struct {
   double tokens;
 } monosem_sae_stats;
 
+/* Bytes of a plan's prepared forms now in memory; 0 for those not built, released, or of another
+ * backend. Per weight of W_enc: */
+typedef struct {
+  uint64_t float32_panels; /* CPU: 4. What the fused float32 kernel streams */
+  uint64_t screen;         /* CPU: 1, and 4 for one input dimension in 64 (32 at most) */
+  uint64_t rows;           /* CPU: its own dtype's, where W_enc is not stored feature by feature */
+  uint64_t float16_planes; /* CUDA: 2 for a 16-bit dtype, else 4 */
+} monosem_sae_forms;
+
 /* out = denormalise(recons), recons = sum_f values[f] * row_scale[f] * w_dec[f, :] + b_dec,
  * error = x - out. Rows are gathered in ascending feature order. */
 typedef struct {
@@ -289,7 +298,7 @@ typedef struct {
   /* ---- the SAE */
   monosem_status (*sae_plan)(monosem_device*, const monosem_sae_encoder*, monosem_sae_plan** out);
   void (*sae_plan_free)(monosem_device*, monosem_sae_plan*);
-  uint64_t (*sae_plan_bytes)(const monosem_sae_plan*); /* memory of the prepared forms */
+  void (*sae_plan_forms)(const monosem_sae_plan*, monosem_sae_forms* out);
   /* x [tokens, d_in] any dtype -> out [tokens, d_in] contiguous float32: normalise, then minus
    * b_dec (null: 0). stats [tokens, 2] (null when the mode needs none). */
   monosem_status (*sae_input)(monosem_device*, const monosem_view* x, int32_t normalize,

@@ -24,6 +24,10 @@ void require_weights(const Tensor& t, const char* what) {
   }
 }
 
+uint64_t total(const monosem_sae_forms& forms) {
+  return forms.float32_panels + forms.screen + forms.rows + forms.float16_planes;
+}
+
 const float* floats_or_null(const Tensor& t) { return t ? t.floats() : nullptr; }
 
 }  // namespace
@@ -55,9 +59,9 @@ monosem_sae_stats SaePlan::stats() const {
   return stats_;
 }
 
-uint64_t SaePlan::bytes() const {
+monosem_sae_forms SaePlan::forms() const {
   std::lock_guard lock(mutex_);
-  return bytes_;
+  return forms_;
 }
 
 void SaePlan::encode(const float* x, int64_t tokens, int32_t precision, const Cancel& cancel,
@@ -84,8 +88,9 @@ void SaePlan::encode(const float* x, int64_t tokens, int32_t precision, const Ca
                                   cancel ? +cancelled : nullptr, cancel.get(), out, &stats));
   std::lock_guard lock(mutex_);
   stats_ = stats;
-  const uint64_t before = std::exchange(bytes_, table.sae_plan_bytes(prepared_));
-  if (bytes_ > before) encoder_.W_enc.buffer()->page_out();  // the plan's forms are made of it
+  const uint64_t before = total(forms_);
+  table.sae_plan_forms(prepared_, &forms_);
+  if (total(forms_) > before) encoder_.W_enc.buffer()->page_out();  // the forms are made of it
 }
 
 SaeInput sae_input(const Tensor& x, int32_t normalize, float factor, const Tensor& b_dec) {

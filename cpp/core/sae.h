@@ -35,8 +35,8 @@ class SaePlan {
   int64_t d_sae() const { return encoder_.W_enc.shape()[1]; }
   /// Of the last encode that finished.
   monosem_sae_stats stats() const;
-  /// Bytes of the prepared forms built so far.
-  uint64_t bytes() const;
+  /// Bytes of the prepared forms in memory.
+  monosem_sae_forms forms() const;
 
   /// The body of the encode command, on the stream's thread.
   void encode(const float* x, int64_t tokens, int32_t precision, const Cancel& cancel,
@@ -47,7 +47,7 @@ class SaePlan {
   monosem_sae_plan* prepared_ = nullptr;  // touched on the stream's thread only
   mutable std::mutex mutex_;
   monosem_sae_stats stats_{};
-  uint64_t bytes_ = 0;
+  monosem_sae_forms forms_{};
 };
 
 struct SaeInput {

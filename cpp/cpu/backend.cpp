@@ -165,7 +165,8 @@ constexpr monosem_backend kTable = {
     .sae_plan = [](monosem_device*, const monosem_sae_encoder* encoder,
                    monosem_sae_plan** out) { return guarded([&] { *out = sae_plan(*encoder); }); },
     .sae_plan_free = [](monosem_device*, monosem_sae_plan* plan) { sae_plan_free(plan); },
-    .sae_plan_bytes = [](const monosem_sae_plan* plan) { return sae_plan_bytes(*plan); },
+    .sae_plan_forms = [](const monosem_sae_plan* plan,
+                         monosem_sae_forms* out) { *out = sae_plan_forms(*plan); },
     .sae_input =
         [](monosem_device*, const monosem_view* x, int32_t normalize, float factor,
            const float* b_dec, float* out, float* stats) {

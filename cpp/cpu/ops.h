@@ -57,7 +57,7 @@ void sae_input(const View& x, int32_t normalize, float factor, const float* b_de
 // sae_encode.cpp
 monosem_sae_plan* sae_plan(const monosem_sae_encoder& encoder);
 void sae_plan_free(monosem_sae_plan* plan) noexcept;
-uint64_t sae_plan_bytes(const monosem_sae_plan& plan) noexcept;
+monosem_sae_forms sae_plan_forms(const monosem_sae_plan& plan) noexcept;
 void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
                 monosem_cancelled cancelled, void* context, monosem_csr& out,
                 monosem_sae_stats& stats);

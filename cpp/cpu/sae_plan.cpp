@@ -38,8 +38,8 @@ void sae_plan_free(monosem_sae_plan* plan) noexcept {
   const std::unique_ptr<monosem_sae_plan> owner(plan);
 }
 
-uint64_t sae_plan_bytes(const monosem_sae_plan& plan) noexcept {
-  return plan.panels.bytes + plan.screen.bytes;
+monosem_sae_forms sae_plan_forms(const monosem_sae_plan& plan) noexcept {
+  return {plan.panels.bytes, plan.screen.bytes, plan.screen.row_bytes, 0};
 }
 
 }  // namespace monosem::cpu

@@ -72,7 +72,7 @@ void build_rows(const monosem_sae_encoder& e, ScreenForm& form) {
   const int64_t item = bytes_of(w.dtype);
   form.own_rows = Memory<char>(e.d_sae * e.d_in * item);
   form.rows = {form.own_rows.get(), w.dtype, e.d_in, 1};
-  form.bytes += static_cast<uint64_t>(e.d_sae * e.d_in * item);
+  form.row_bytes = static_cast<uint64_t>(e.d_sae * e.d_in * item);
   // Square blocks: both sides stay in the first-level cache.
   constexpr int64_t kSide = 64;
   ThreadPool::instance().run(divide_up(e.d_sae, kSide), 1, [&](int64_t begin, int64_t end, int) {

@@ -43,7 +43,7 @@ struct ScreenForm {
 
   Operand rows{};         // W_enc with d_in contiguous values per feature, for the refine
   Memory<char> own_rows;  // where W_enc is not stored that way
-  uint64_t bytes = 0;
+  uint64_t bytes = 0, row_bytes = 0;  // all but own_rows; own_rows
 };
 
 /// Quantises W_enc for the kernels in use. Reads W_enc once; parallel.

@@ -158,7 +158,11 @@ export class SAE extends SaeState {
     return this.#forward(x, options);
   }
 
-  /** What the last encode did: path taken, candidates per L0, share refined, largest error over margin. */
+  /**
+   * What the last encode did: path taken, candidates per L0, share refined, largest error over margin; and
+   * the bytes of the forms of W_enc now in memory: `float32PanelsBytes`, `screenBytes`, `rowsBytes`,
+   * `float16PlanesBytes` (CUDA), `planBytes` in all.
+   */
   stats(): Readonly<Record<string, number | string>> {
     return this.engine.encoder.stats();
   }

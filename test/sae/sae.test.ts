@@ -278,10 +278,20 @@ describe('statistics', () => {
     expect(sae.stats()).toEqual({});
     using x = Tensor.randn([5, 48], { seed: 1 });
     using acts = await sae.encode(x);
-    const { path: taken, tokens, active } = sae.stats();
+    const { path: taken, tokens, active, ...others } = sae.stats();
     expect(taken).toEqual(expect.any(String));
     expect(tokens).toBe(5);
     expect(active).toBeCloseTo((await acts.nnz()) / 5, 5);
+    const { float32PanelsBytes, screenBytes, rowsBytes, float16PlanesBytes } = others as Record<
+      string,
+      number
+    >;
+    expect(others.planBytes).toBe(
+      Number(float32PanelsBytes) +
+        Number(screenBytes) +
+        Number(rowsBytes) +
+        Number(float16PlanesBytes),
+    );
   });
 });
 

@@ -65,6 +65,7 @@ export class LinearEncoder implements Encoder {
 
   stats(): Readonly<Record<string, number | string>> {
     if (this.#plan === undefined) return {};
+    const forms = this.#plan.forms();
     const { path, candidates, active, ambiguous, errorToMargin, tokens } = this.#plan.stats();
     return {
       path,
@@ -74,7 +75,8 @@ export class LinearEncoder implements Encoder {
       candidatesPerL0: active > 0 ? candidates / active : 0,
       ambiguous,
       errorToMargin,
-      planBytes: this.#plan.bytes(),
+      ...forms,
+      planBytes: Object.values(forms).reduce((sum, bytes) => sum + bytes, 0),
     };
   }
 
