@@ -44,6 +44,8 @@ export interface NativeTensor {
   readonly shape: number[];
   readonly dtype: StorageType;
   readonly device: string;
+  /** How many operations have written into its memory since it was made, through this tensor or any that shares it. */
+  readonly writes: number;
   dispose(): void;
 }
 

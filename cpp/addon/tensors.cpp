@@ -13,6 +13,9 @@ Napi::Value dtype_of_tensor(Napi::Env env, Tensor& t) {
 Napi::Value device_of(Napi::Env env, Tensor& t) {
   return Napi::String::New(env, t.device().name());
 }
+Napi::Value writes_of(Napi::Env env, Tensor& t) {
+  return Napi::Number::New(env, static_cast<double>(t.buffer()->writes()));
+}
 
 // ---- making
 
@@ -245,7 +248,7 @@ void define_tensors(Napi::Env env, Napi::Object exports) {
   TensorHandle::define(
       env, "NativeTensor",
       {TensorHandle::property<shape_of>("shape"), TensorHandle::property<dtype_of_tensor>("dtype"),
-       TensorHandle::property<device_of>("device")});
+       TensorHandle::property<device_of>("device"), TensorHandle::property<writes_of>("writes")});
   add(env, exports, kExports);
 }
 

@@ -51,7 +51,7 @@ Buffer::~Buffer() {
 }
 
 void Buffer::page_out() const {
-  if (!external() || written_) return;
+  if (!external() || writes_ > 0) return;
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(data_);
   const uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes_) / page * page;

@@ -31,8 +31,10 @@ class Buffer {
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
   bool external() const { return keep_alive_ != nullptr; }
-  /// Told by every operation that writes into a tensor that exists already.
-  void mark_written() { written_ = true; }
+  /// Told by every operation that writes into a tensor that exists already, when it is queued.
+  void mark_written() { ++writes_; }
+  /// How often that was: what was made of the contents at another count is out of date.
+  uint64_t writes() const { return writes_; }
   /// Gives back the memory that the pages of a mapped file occupy, for contents that were read once
   /// and may never be again: what is needed after all is read from the file again. Does nothing to
   /// a buffer that was written to, whose pages are no longer the file's.
@@ -46,7 +48,7 @@ class Buffer {
   size_t bytes_;
   std::shared_ptr<const void> keep_alive_;
   std::atomic<bool> claimed_ = false;
-  std::atomic<bool> written_ = false;
+  std::atomic<uint64_t> writes_ = 0;
 };
 
 /// A strided window on a buffer. A value: copies look at the same memory.

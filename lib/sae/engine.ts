@@ -29,6 +29,18 @@ export interface Normalised {
   readonly statistics: NativeTensor | null;
 }
 
+/** What is made of the weights on first use, and how often they had been written to by then. */
+interface Derived {
+  readonly writes: number;
+  encoder?: Encoder;
+  b_dec?: Tensor;
+}
+
+function disposeDerived({ encoder, b_dec }: Derived): void {
+  encoder?.dispose();
+  b_dec?.dispose();
+}
+
 /**
  * The steps of an SAE over its weights on one device, without hooks: each is queued and returns at once.
  * Who calls a step owns what it returns.
@@ -37,8 +49,7 @@ export class SaeEngine {
   readonly cfg: SAEConfig;
   readonly architecture: Architecture;
   readonly weights: Weights;
-  readonly #b_dec: Tensor;
-  #encoder: Encoder | undefined;
+  #derived: Derived = { writes: 0 };
   #W_enc: Tensor | undefined;
   /** The owner, and every pass that is under way. */
   #holders = 1;
@@ -53,7 +64,6 @@ export class SaeEngine {
     checkWeights(cfg.architecture, expected, new Map(Object.entries(weights)));
     // no scope that happens to be open owns what an SAE keeps
     this.weights = unscoped(() => convertWeights(weights, cfg.dtype, cfg.device));
-    this.#b_dec = unscoped(() => float32(this.weights.b_dec as Tensor));
   }
 
   /** [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. */
@@ -65,8 +75,26 @@ export class SaeEngine {
 
   /** Prepared on first use: what is only decoded never pays for it. */
   get encoder(): Encoder {
-    this.#encoder ??= unscoped(() => this.architecture.encoder(this.cfg, this.weights));
-    return this.#encoder;
+    const derived = this.#upToDate();
+    derived.encoder ??= unscoped(() => this.architecture.encoder(this.cfg, this.weights));
+    return derived.encoder;
+  }
+
+  /** b_dec in float32. */
+  get #b_dec(): Tensor {
+    const derived = this.#upToDate();
+    derived.b_dec ??= unscoped(() => float32(this.weights.b_dec as Tensor));
+    return derived.b_dec;
+  }
+
+  /** What was made of the weights; nothing once they have been written to. */
+  #upToDate(): Derived {
+    const writes = Object.values(this.weights).reduce((sum, { handle }) => sum + handle.writes, 0);
+    if (writes !== this.#derived.writes) {
+      disposeDerived(this.#derived);
+      this.#derived = { writes };
+    }
+    return this.#derived;
   }
 
   /** Width of the reconstruction. */
@@ -227,8 +255,7 @@ export class SaeEngine {
   /** Gives up one holder's share; the last one frees weights and prepared forms. */
   dispose(): void {
     if (--this.#holders > 0) return;
-    this.#encoder?.dispose();
-    this.#b_dec.dispose();
+    disposeDerived(this.#derived);
     this.#W_enc?.dispose();
     disposeWeights(this.weights);
   }

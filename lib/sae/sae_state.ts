@@ -69,8 +69,8 @@ export class SaeState implements Disposable {
   }
 
   /**
-   * [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. For reading:
-   * `encode` works on forms made of it once, which edits do not reach.
+   * [d_in, d_sae]; W_dec's transpose where the architecture has no encoder of its own. As with every
+   * weight, edits in place count from the next call on; the forms that `encode` works with are made anew.
    */
   get W_enc(): Tensor {
     return this.engine.W_enc;

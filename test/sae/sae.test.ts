@@ -342,6 +342,24 @@ describe('disposal and aborting', () => {
     expect(relativeError(await out.data(), await wanted.data())).toBeLessThan(1e-5);
   });
 
+  it.each([
+    ['standard', 'W_enc'],
+    ['standard', 'b_enc'],
+    ['standard', 'b_dec'],
+    ['jumprelu', 'threshold'],
+    ['topk_rescale', 'W_dec'],
+  ] as const)('%s: an edit of %s in place counts from the next pass on', async (name, weight) => {
+    using edited = await SAE.loadFromDisk(path(name));
+    using fresh = await SAE.loadFromDisk(path(name));
+    using x = Tensor.randn([5, 48], { seed: 2 });
+    using before = await edited.forward(x);
+    for (const sae of [edited, fresh]) (sae[weight] as Tensor).mulInPlace(0.5);
+    using after = await edited.forward(x);
+    using wanted = await fresh.forward(x);
+    expect(await after.data()).toEqual(await wanted.data());
+    expect(await after.data()).not.toEqual(await before.data());
+  });
+
   it('keeps weights that were edited in place, through encodes and the release of their pages', async () => {
     using sae = await SAE.loadFromDisk(path('standard'));
     sae.W_enc.fill(0);
