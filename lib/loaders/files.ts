@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { MonosemError } from '../error.js';
 
 /** Where a loader gets files from: a repository of the hub (`Snapshot`), or a folder. */
@@ -14,6 +14,20 @@ export interface SaeFiles {
   size(path: string): Promise<number>;
 }
 
+/** What there is where a file was looked for: mostly enough to see what went wrong. */
+function neighbours(path: string): string {
+  const folder = dirname(path);
+  if (!existsSync(folder)) return `there is no folder ${folder} either`;
+  const names = readdirSync(folder).sort();
+  if (names.length === 0) return 'its folder is empty';
+  const more = names.length > 8 ? ', ...' : '';
+  const model =
+    names.includes('config.json') && basename(path) === 'cfg.json'
+      ? ': a model, which HookedTransformer.fromPretrained loads, and not an SAE'
+      : '';
+  return `its folder has ${names.slice(0, 8).join(', ')}${more}${model}`;
+}
+
 /** The files below a local folder. */
 export class FolderFiles implements SaeFiles {
   readonly #root: string;
@@ -25,7 +39,7 @@ export class FolderFiles implements SaeFiles {
   async file(path: string): Promise<string> {
     const found = join(this.#root, path);
     if (existsSync(found)) return found;
-    throw new MonosemError('ERR_NOT_FOUND', `there is no file ${found}`);
+    throw new MonosemError('ERR_NOT_FOUND', `there is no file ${found}; ${neighbours(found)}`);
   }
 
   async tryFile(path: string): Promise<string | undefined> {

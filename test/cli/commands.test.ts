@@ -96,7 +96,8 @@ describe('monosem info', () => {
   });
 
   it('says what is wrong with a folder', async () => {
-    expectSentence(await monosem('info', join(scratch, 'none')), 1, /ERR_NOT_FOUND/);
+    expectSentence(await monosem('info', join(scratch, 'none')), 1, /no folder.*ERR_NOT_FOUND/);
+    expectSentence(await monosem('info', 'test/fixtures/models/gpt2'), 1, /a model, .* not an SAE/);
     const broken = join(scratch, 'broken');
     mkdirSync(broken);
     writeFileSync(join(broken, 'cfg.json'), '{"d_in": 4,');
