@@ -24,7 +24,7 @@ using namespace monosem;
 using cpu::Memory;
 
 std::vector<std::string> words;
-double peak, bandwidth;
+double peak, bfloat16_peak, bandwidth;
 
 bool wanted(const std::string& name) {
   return words.empty() || std::any_of(words.begin(), words.end(), [&](const std::string& word) {
@@ -43,17 +43,24 @@ struct Seconds {
   double median, best;
 };
 
-Seconds measure(const std::function<void()>& body) {
-  body();
-  std::vector<double> times;
-  for (int run = 0; run < 9; ++run) {
-    const double start = bench::seconds();
-    body();
-    times.push_back(bench::seconds() - start);
+/// Of several bodies in turns, so that a machine that slows down slows them all.
+std::vector<Seconds> measure_in_turns(const std::vector<std::function<void()>>& bodies) {
+  std::vector<std::vector<double>> times(bodies.size());
+  for (int run = -1; run < 9; ++run)
+    for (size_t i = 0; i < bodies.size(); ++i) {
+      const double start = bench::seconds();
+      bodies[i]();
+      if (run >= 0) times[i].push_back(bench::seconds() - start);
+    }
+  std::vector<Seconds> measured;
+  for (std::vector<double>& of_one : times) {
+    std::sort(of_one.begin(), of_one.end());
+    measured.push_back({of_one[of_one.size() / 2], of_one[0]});
   }
-  std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times[0]};
+  return measured;
 }
+
+Seconds measure(const std::function<void()>& body) { return measure_in_turns({body})[0]; }
 
 void report(const std::string& name, Seconds time, double flops, double bytes,
             const std::string& note = "") {
@@ -77,23 +84,49 @@ monosem_view matrix(float* data, int64_t rows, int64_t columns) {
   return {data, MONOSEM_FLOAT32, 2, {rows, columns}, {columns, 1}};
 }
 
-void bench_gemm(int64_t m, int64_t n, int64_t k, bool transposed) {
-  const std::string name = "gemm " + std::to_string(m) + " x " + std::to_string(n) + " x " +
-                           std::to_string(k) + (transposed ? " b transposed" : "");
-  if (!wanted(name)) return;
-  const Memory<float> a = normals(m * k, 1, 1), b = normals(k * n, 1, 2), c(m * n);
-  monosem_gemm g{{a.get(), MONOSEM_FLOAT32, 3, {1, m, k}, {m * k, k, 1}},
-                 {b.get(), MONOSEM_FLOAT32, 3, {1, k, n}, {k * n, n, 1}},
-                 {c.get(), MONOSEM_FLOAT32, 3, {1, m, n}, {m * n, n, 1}},
-                 nullptr,
-                 1.0f,
-                 -1};
+monosem_gemm product(const void* a, const void* b, void* c, int32_t dtype, int64_t m, int64_t n,
+                     int64_t k, bool transposed) {
+  const auto batch_of_one = [&](const void* data, int64_t rows, int64_t columns) {
+    return monosem_view{
+        const_cast<void*>(data), dtype, 3, {1, rows, columns}, {rows * columns, columns, 1}};
+  };
+  monosem_gemm g{
+      batch_of_one(a, m, k), batch_of_one(b, k, n), batch_of_one(c, m, n), nullptr, 1.0f, -1};
   if (transposed) {
     g.b.stride[1] = 1;
     g.b.stride[2] = k;
   }
-  const Seconds time = measure([&] { cpu::gemm(g); });
-  report(name, time, 2.0 * m * n * k, 4.0 * (k * n + m * k + m * n));
+  return g;
+}
+
+Memory<uint16_t> bfloat16(const Memory<float>& values, int64_t count) {
+  Memory<uint16_t> rounded(count);
+  cpu::copy({rounded.get(), MONOSEM_BFLOAT16, 1, {count}, {1}},
+            {values.get(), MONOSEM_FLOAT32, 1, {count}, {1}});
+  return rounded;
+}
+
+/// float32, and bfloat16 held and multiplied.
+void bench_gemm(int64_t m, int64_t n, int64_t k, bool transposed) {
+  const std::string name = "gemm " + std::to_string(m) + " x " + std::to_string(n) + " x " +
+                           std::to_string(k) + (transposed ? " b transposed" : "");
+  if (!wanted(name) && !wanted(name + " bfloat16")) return;
+  const Memory<float> a = normals(m * k, 1, 1), b = normals(k * n, 1, 2), c(m * n);
+  const Memory<uint16_t> a16 = bfloat16(a, m * k), b16 = bfloat16(b, k * n), c16(m * n);
+  const monosem_gemm wide =
+                         product(a.get(), b.get(), c.get(), MONOSEM_FLOAT32, m, n, k, transposed),
+                     narrow = product(a16.get(), b16.get(), c16.get(), MONOSEM_BFLOAT16, m, n, k,
+                                      transposed);
+  const std::vector<Seconds> times =
+      measure_in_turns({[&] { cpu::gemm(wide); }, [&] { cpu::gemm(narrow); }});
+  const double flops = 2.0 * m * n * k, values = 1.0 * (k * n + m * k + m * n);
+  report(name, times[0], flops, 4 * values);
+  char note[80];
+  int length = std::snprintf(note, sizeof note, "%.2fx float32", times[0].median / times[1].median);
+  if (bfloat16_peak > 0)
+    std::snprintf(note + length, sizeof note - static_cast<size_t>(length),
+                  ", %.0f %% of the bfloat16 peak", 100 * flops / times[1].median / bfloat16_peak);
+  report(name + " bfloat16", times[1], flops, 2 * values, note);
 }
 
 void release(monosem_csr& csr) {
@@ -185,15 +218,18 @@ int main(int argc, char** argv) {
   words.assign(argv + 1, argv + argc);
   peak = bench::fma_peak();
   bandwidth = bench::read_bandwidth();
+  bfloat16_peak = bench::bfloat16_peak();
   std::printf(
-      "%s, %d threads: FMA peak %.1f GFLOP/s, memory read %.1f GB/s, int8 peak %.1f GOP/s\n",
+      "%s, %d threads: FMA peak %.1f GFLOP/s, memory read %.1f GB/s, int8 peak %.1f GOP/s, "
+      "bfloat16 peak %.1f GFLOP/s\n",
       cpu::isa_name(), ThreadPool::instance().threads(), peak * 1e-9, bandwidth * 1e-9,
-      bench::int8_peak() * 1e-9);
+      bench::int8_peak() * 1e-9, bfloat16_peak * 1e-9);
   for (int64_t m : {1, 4, 16, 64, 512})
     for (bool transposed : {false, true}) bench_gemm(m, 3072, 768, transposed);
   for (bool transposed : {false, true}) bench_gemm(1, 8192, 4096, transposed);
   bench_gemm(512, 768, 3072, false);
   bench_gemm(1024, 1024, 1024, false);
+  bench_gemm(512, 50257, 768, true);
   bench_sae(768, 24576, 100);
   bench_sae(2304, 16384, 100);
 }

@@ -37,6 +37,17 @@ constexpr int64_t kRounds = 4000000;
   return 12.0 * 16 * 2 * kRounds;
 }
 
+[[gnu::target("avx512f,avx512bf16")]] double chains_avx512_bf16() {
+  __m512 sum[12];
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(0.5f);
+  const __m512i factor = _mm512_set1_epi32(0x3e803e80);  // twice 0.25
+  for (int64_t round = 0; round < kRounds; ++round)
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) asm volatile("vdpbf16ps %1, %1, %0" : "+v"(sum[i]) : "v"(factor));
+  return 12.0 * 32 * 2 * kRounds;
+}
+
 [[gnu::target("avx2,fma")]] double chains_avx2() {
   __m256 sum[12];
 #pragma GCC unroll 12
@@ -115,6 +126,14 @@ double int8_peak() {
 #if defined(__x86_64__)
   if (std::string(cpu::isa_name()) == "avx512" && cpu::cpu_features().avx512_vnni)
     return rate(chains_vnni);
+#endif
+  return 0;
+}
+
+double bfloat16_peak() {
+#if defined(__x86_64__)
+  if (std::string(cpu::isa_name()) == "avx512" && cpu::cpu_features().avx512_bf16)
+    return rate(chains_avx512_bf16);
 #endif
   return 0;
 }

@@ -13,6 +13,9 @@ double fma_peak();
 /// reach together by VNNI, in registers; 0 where the screen runs on something else.
 double int8_peak();
 
+/// As fma_peak, of bfloat16 values summed in float32; 0 where the kernels do not multiply them.
+double bfloat16_peak();
+
 /// Bytes per second that the pool's threads read together from memory.
 double read_bandwidth();
 

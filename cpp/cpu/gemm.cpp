@@ -16,7 +16,8 @@ namespace {
 
 // Up to here packing b costs more than reading it a few times from the first-level cache.
 constexpr int64_t kFewRows = 8;
-// A block: 256 columns of b, 384 deep, packed (384 KB of the second-level cache) for 512 rows of a.
+// A block: 256 columns of b, 384 words deep, packed (384 KB of the second-level cache) for 512 rows
+// of a.
 constexpr int64_t kBlockRows = 512, kBlockColumns = 256, kBlockDepth = 384;
 // Columns of one strip when rows are few: 8 KB of a float32 row.
 constexpr int64_t kStripColumns = 2048;
@@ -120,19 +121,20 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
 /// as they can be (21 rows are 11 + 10, not 14 + 7): a tile of few rows waits for its loads.
 class PackedRows {
  public:
-  PackedRows(const Problem& p, const Microkernels& kernels)
-      : rows_(p.m),
+  PackedRows(const Problem& p, const Panels& layout)
+      : layout_(layout),
+        rows_(p.m),
         depth_(p.k),
-        panels_(divide_up(p.m, kernels.tile_rows)),
-        depth_blocks_(divide_up(p.k, kBlockDepth)),
-        floats_(p.batch * (p.m * p.k + depth_blocks_ * panels_ * kSlack)) {
+        panels_(divide_up(p.m, layout.rows())),
+        depth_blocks_(divide_up(layout.words(p.k), kBlockDepth)),
+        words_(p.batch * (p.m * layout.words(p.k) + depth_blocks_ * panels_ * kSlack)) {
     const int64_t count = p.batch * depth_blocks_ * panels_;
-    const int64_t grain = std::max<int64_t>(1, kPackGrain / (kernels.tile_rows * kBlockDepth));
+    const int64_t grain = std::max<int64_t>(1, kPackGrain / (layout.rows() * kBlockDepth));
     ThreadPool::instance().run(count, grain, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t b = i / (depth_blocks_ * panels_), d = i / panels_ % depth_blocks_;
-        const int64_t panel = i % panels_, r = row(panel), height = row(panel + 1) - r;
-        pack_panels(kernels, p.a(b).at(r, first(d)), height, depth(d), at(b, d, panel), height);
+        const int64_t panel = i % panels_, r = row(panel);
+        layout.pack_rows(p.a(b).at(r, first(d)), row(panel + 1) - r, depth(d), at(b, d, panel));
       }
     });
   }
@@ -140,39 +142,43 @@ class PackedRows {
   int64_t panels() const { return panels_; }
   int64_t row(int64_t panel) const { return panel * rows_ / panels_; }
   int64_t depth_blocks() const { return depth_blocks_; }
-  int64_t first(int64_t d) const { return d * depth_ / depth_blocks_; }
+  int64_t first(int64_t d) const {
+    const int64_t steps = divide_up(depth_, layout_.step());
+    return std::min(depth_, d * steps / depth_blocks_ * layout_.step());
+  }
   int64_t depth(int64_t d) const { return first(d + 1) - first(d); }
   float* at(int64_t batch, int64_t d, int64_t panel) const {
     const int64_t before = (batch * depth_blocks_ + d) * panels_ + panel;
-    return floats_.get() + batch * rows_ * depth_ + first(d) * rows_ + row(panel) * depth(d) +
-           before * kSlack;
+    return words_.get() + batch * rows_ * layout_.words(depth_) + layout_.words(first(d)) * rows_ +
+           row(panel) * layout_.words(depth(d)) + before * kSlack;
   }
 
  private:
-  static constexpr int64_t kSlack = 16;           // of pack_panels
-  static constexpr int64_t kPackGrain = 1 << 16;  // floats per piece of work
+  static constexpr int64_t kSlack = 16;           // of Panels::pack_rows
+  static constexpr int64_t kPackGrain = 1 << 16;  // words per piece of work
+  const Panels& layout_;
   int64_t rows_, depth_, panels_, depth_blocks_;
-  Memory<float> floats_;
+  Memory<float> words_;
 };
 
 /// One block of c, all of the depth: panels [panel0, panel1) of a by columns of b.
-void block(const Problem& p, const Microkernels& kernels, const PackedRows& a, int64_t index,
+void block(const Problem& p, const Panels& layout, const PackedRows& a, int64_t index,
            int64_t panel0, int64_t panel1, int64_t column0, int64_t columns) {
   static thread_local Scratch b_block, c_block;
-  const int64_t width = kernels.tile_columns;
+  const int64_t width = layout.columns();
   const int64_t b_panels = divide_up(columns, width), stride = b_panels * width;
   const int64_t row0 = a.row(panel0), rows = a.row(panel1) - row0;
   float* sums = c_block.floats(rows * stride);
   const Operand b = p.b(index);
   for (int64_t d = 0; d < a.depth_blocks(); ++d) {
-    const int64_t depth = a.depth(d);
-    float* b_packed = b_block.floats(stride * depth + 16);
-    pack_panels(kernels, b.at(column0, a.first(d)), columns, depth, b_packed, width);
+    const int64_t depth = a.depth(d), words = layout.words(depth);
+    float* b_packed = b_block.floats(stride * words + 16);
+    layout.pack_columns(b.at(column0, a.first(d)), columns, depth, b_packed);
     for (int64_t j = 0; j < b_panels; ++j) {
       for (int64_t i = panel0; i < panel1; ++i) {
-        const int64_t r = a.row(i), height = a.row(i + 1) - r;
-        kernels.tile[height - 1](depth, a.at(index, d, i), b_packed + j * width * depth,
-                                 sums + (r - row0) * stride + j * width, stride, d > 0);
+        const int64_t r = a.row(i);
+        layout.multiply(a.row(i + 1) - r, depth, a.at(index, d, i), b_packed + j * width * words,
+                        sums + (r - row0) * stride + j * width, stride, d > 0);
       }
     }
   }
@@ -182,17 +188,19 @@ void block(const Problem& p, const Microkernels& kernels, const PackedRows& a, i
 
 }  // namespace
 
-void gemm(const monosem_gemm& g) {
+void gemm(const monosem_gemm& g) { gemm(g, microkernels()); }
+
+void gemm(const monosem_gemm& g, const Microkernels& kernels) {
   const Problem p{g, g.c.shape[0], g.c.shape[1], g.c.shape[2], g.a.shape[2]};
   if (p.batch == 0 || p.m == 0 || p.n == 0) return;
-  const Microkernels& kernels = microkernels();
   if (p.m <= kFewRows && (g.b.stride[1] == 1 || g.b.stride[2] == 1)) return few_rows(p, kernels);
 
+  const Panels layout(kernels, g.a.dtype, g.b.dtype);
   // Enough blocks for every thread to have several, but none narrower than two panels.
   ThreadPool& pool = ThreadPool::instance();
   const int64_t wanted = pool.threads() > 1 ? kTasksPerThread * pool.threads() : 1;
   const int64_t row_blocks = divide_up(p.m, kBlockRows);
-  const int64_t panels = divide_up(p.n, kernels.tile_columns);
+  const int64_t panels = divide_up(p.n, layout.columns());
   int64_t column_blocks =
       std::max(divide_up(p.n, kBlockColumns),
                std::min(divide_up(wanted, p.batch * row_blocks), divide_up(panels, 2)));
@@ -201,7 +209,7 @@ void gemm(const monosem_gemm& g) {
     column_blocks = std::min(panels, divide_up(column_blocks, pool.threads()) * pool.threads());
   }
   const int64_t blocks = row_blocks * column_blocks;
-  const PackedRows a(p, kernels);
+  const PackedRows a(p, layout);
   pool.run(p.batch * blocks, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       // Row blocks run fastest: the columns of b they share stay in the cache.
@@ -209,9 +217,9 @@ void gemm(const monosem_gemm& g) {
                     column_block = task % blocks / row_blocks;
       const int64_t panel = column_block * panels / column_blocks;
       const int64_t panel_end = (column_block + 1) * panels / column_blocks;
-      const int64_t column = panel * kernels.tile_columns;
-      const int64_t column_end = std::min(p.n, panel_end * kernels.tile_columns);
-      block(p, kernels, a, task / blocks, row_block * a.panels() / row_blocks,
+      const int64_t column = panel * layout.columns();
+      const int64_t column_end = std::min(p.n, panel_end * layout.columns());
+      block(p, layout, a, task / blocks, row_block * a.panels() / row_blocks,
             (row_block + 1) * a.panels() / row_blocks, column, column_end - column);
     }
   });

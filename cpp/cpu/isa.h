@@ -11,7 +11,8 @@ struct CpuFeatures {
   bool avx2 = false;    // AVX2, FMA and F16C
   bool avx512 = false;  // F, BW, DQ, VL
   bool avx512_vnni = false;
-  bool amx_int8 = false;  // with the kernel's permission to use the tiles
+  bool avx512_bf16 = false;  // where it multiplies faster than float32: Intel's takes as long
+  bool amx_int8 = false;     // with the kernel's permission to use the tiles
   bool neon = false;
 };
 const CpuFeatures& cpu_features();

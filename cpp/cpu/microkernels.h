@@ -38,6 +38,19 @@ struct BoundRow {
   float floor;
 };
 
+/// The product of two bfloat16 matrices, summed in float32. A word is a pair of values that follow
+/// one another along the depth, the earlier one in its low half. Products are exact, sums round to
+/// nearest; subnormal values and sums count as zero, in the processors' instructions and here.
+struct BFloat16Tile {
+  int rows;     // most rows of a tile; 0: nothing here multiplies bfloat16 faster than float32
+  int columns;  // columns of every tile
+  int step;     // pairs of depth that lie together in a panel of a
+  /// c[rows][columns] (+)= a . b over `pairs` of depth, a multiple of step. Panels are packed: a
+  /// [pairs / step][rows][step], b [pairs][columns].
+  void (*multiply)(int64_t rows, int64_t pairs, const uint32_t* a, const uint32_t* b, float* c,
+                   int64_t c_stride, bool accumulate);
+};
+
 struct Microkernels {
   const char* isa;
 
@@ -57,6 +70,11 @@ struct Microkernels {
   /// [depth][width].
   void (*split_columns)(const void* src, int32_t dtype, int64_t stride, int64_t columns,
                         int64_t depth, float* dst, int64_t width);
+  BFloat16Tile bfloat16;
+  /// Pairs of bfloat16: dst[j / width][k][j % width] = src[2k][j], src[2k + 1][j] for k < pairs;
+  /// zeros from `depth` on.
+  void (*split_column_pairs)(const uint16_t* src, int64_t stride, int64_t columns, int64_t depth,
+                             int64_t pairs, uint32_t* dst, int64_t width);
 
   // ---- storage to float32, contiguous runs; dtype is a monosem_dtype
   void (*to_float32)(const void* src, int32_t dtype, int64_t count, float* dst);
@@ -109,6 +127,7 @@ const Microkernels* microkernels_scalar();
 const Microkernels* microkernels_avx2();
 const Microkernels* microkernels_avx512();
 const Microkernels* microkernels_avx512_vnni();
+const Microkernels* microkernels_avx512_bf16();
 const Microkernels* microkernels_amx();
 const Microkernels* microkernels_neon();
 

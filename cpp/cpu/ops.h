@@ -10,6 +10,7 @@
 namespace monosem::cpu {
 
 using View = monosem_view;
+struct Microkernels;
 
 /// Memory of csr arrays and scratch, handed out by allocator.cpp: 64-byte aligned, cached, mmap
 /// with huge pages for big blocks (glibc's aligned_alloc never reuses them). Throws
@@ -37,6 +38,7 @@ void gather(const View& dst, const View& src, const View& columns);
 void scatter_add(const View& dst, const View& src, const View& columns);
 // gemm.cpp
 void gemm(const monosem_gemm& g);
+void gemm(const monosem_gemm& g, const Microkernels& kernels);  // others than those in use
 // norm.cpp
 void norm(const monosem_norm& n);
 // rope.cpp

@@ -1,6 +1,7 @@
 #include "cpu/pack.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "cpu/kernels/storage.h"
 #include "cpu/scratch.h"
@@ -41,6 +42,78 @@ void pack_panels(const Microkernels& kernels, const Operand& src, int64_t lanes,
     const FloatRows rows = float_rows(kernels, src.at(lane, 0), count, depth, buffer);
     kernels.interleave(rows.data, rows.stride, count, depth, dst + lane * depth, width);
   }
+}
+
+namespace {
+
+/// `lanes` runs of pairs along the depth, filled up with zeros, as rows of `pairs` words. Returns
+/// src itself (and its stride) where it is already that.
+FloatRows pair_rows(const Operand& src, int64_t lanes, int64_t depth, int64_t pairs,
+                    float* buffer) {
+  const bool words = src.depth_stride == 1 && src.lane_stride % 2 == 0 &&
+                     reinterpret_cast<uintptr_t>(src.data) % 4 == 0;
+  if (words && depth == 2 * pairs)
+    return {static_cast<const float*>(src.data), src.lane_stride / 2};
+  uint16_t* row = reinterpret_cast<uint16_t*>(buffer);
+  for (int64_t lane = 0; lane < lanes; ++lane, row += 2 * pairs) {
+    const uint16_t* from = static_cast<const uint16_t*>(src.at(lane, 0).data);
+    if (src.depth_stride == 1)
+      std::copy_n(from, depth, row);
+    else
+      for (int64_t k = 0; k < depth; ++k) row[k] = from[k * src.depth_stride];
+    std::fill(row + depth, row + 2 * pairs, uint16_t{0});
+  }
+  return {buffer, pairs};
+}
+
+/// A bfloat16 operand in panels of `width` lanes, each [pairs / step][width][step].
+void pack_pairs(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
+                int64_t pairs, int64_t step, float* dst, int64_t width) {
+  if (src.lane_stride == 1 && step == 1)
+    return kernels.split_column_pairs(static_cast<const uint16_t*>(src.data), src.depth_stride,
+                                      lanes, depth, pairs, reinterpret_cast<uint32_t*>(dst), width);
+  static thread_local Scratch gathered;
+  float* buffer = gathered.floats(width * pairs);
+  for (int64_t lane = 0; lane < lanes; lane += width) {
+    const int64_t count = std::min(width, lanes - lane);
+    const FloatRows rows = pair_rows(src.at(lane, 0), count, depth, pairs, buffer);
+    float* panel = dst + lane * pairs;
+    if (step == 1) {
+      kernels.interleave(rows.data, rows.stride, count, pairs, panel, width);
+      continue;
+    }
+    for (int64_t k = 0; k < pairs; k += step)
+      for (int64_t r = 0; r < count; ++r)
+        std::memcpy(panel + k * width + r * step, rows.data + r * rows.stride + k, 4 * step);
+  }
+}
+
+}  // namespace
+
+Panels::Panels(const Microkernels& kernels, int32_t a_dtype, int32_t b_dtype) : kernels_(kernels) {
+  const BFloat16Tile& tile = kernels.bfloat16;
+  const bool pairs = tile.rows > 0 && a_dtype == MONOSEM_BFLOAT16 && b_dtype == MONOSEM_BFLOAT16;
+  per_word_ = pairs ? 2 : 1;
+  step_ = pairs ? 2 * tile.step : 1;
+  rows_ = pairs ? tile.rows : kernels.tile_rows;
+  columns_ = pairs ? tile.columns : kernels.tile_columns;
+}
+
+void Panels::pack_rows(const Operand& a, int64_t rows, int64_t depth, float* dst) const {
+  if (per_word_ == 1) return pack_panels(kernels_, a, rows, depth, dst, rows);
+  pack_pairs(kernels_, a, rows, depth, words(depth), kernels_.bfloat16.step, dst, rows);
+}
+
+void Panels::pack_columns(const Operand& b, int64_t columns, int64_t depth, float* dst) const {
+  if (per_word_ == 1) return pack_panels(kernels_, b, columns, depth, dst, columns_);
+  pack_pairs(kernels_, b, columns, depth, words(depth), 1, dst, columns_);
+}
+
+void Panels::multiply(int64_t rows, int64_t depth, const float* a, const float* b, float* c,
+                      int64_t c_stride, bool accumulate) const {
+  if (per_word_ == 1) return kernels_.tile[rows - 1](depth, a, b, c, c_stride, accumulate);
+  kernels_.bfloat16.multiply(rows, words(depth), reinterpret_cast<const uint32_t*>(a),
+                             reinterpret_cast<const uint32_t*>(b), c, c_stride, accumulate);
 }
 
 }  // namespace monosem::cpu

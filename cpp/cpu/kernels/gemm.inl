@@ -79,6 +79,21 @@ void split_columns(const void* src, int32_t dtype, int64_t stride, int64_t colum
             [&](auto* typed) { split_columns_of(typed, stride, columns, depth, dst, width); });
 }
 
+void split_column_pairs(const uint16_t* src, int64_t stride, int64_t columns, int64_t depth,
+                        int64_t pairs, uint32_t* dst, int64_t width) {
+  for (int64_t k = 0; k < pairs; ++k)
+    for (int64_t first = 0; first < columns; first += width) {
+      const int64_t count = columns - first < width ? columns - first : width;
+      const uint16_t* __restrict earlier = src + 2 * k * stride + first;
+      const uint16_t* __restrict later = earlier + stride;
+      uint32_t* __restrict to = dst + first * pairs + k * width;
+      if (2 * k + 1 < depth)
+        for (int64_t j = 0; j < count; ++j) to[j] = earlier[j] | uint32_t{later[j]} << 16;
+      else
+        for (int64_t j = 0; j < count; ++j) to[j] = 2 * k < depth ? earlier[j] : 0;
+    }
+}
+
 template <class T>
 void convert(const T* src, int64_t count, float* dst) {
   constexpr int kLanes = Simd::kLanes;

@@ -15,6 +15,7 @@ constexpr Microkernels make_table(const char* isa, int digit_bits) {
   fill_tiles<kRows, kVectors>(table);
   table.interleave = interleave;
   table.split_columns = split_columns;
+  table.split_column_pairs = split_column_pairs;
   table.to_float32 = to_float32;
   table.dot_rows = dot_rows;
   table.sum_rows = sum_rows;
