@@ -60,8 +60,9 @@ monosem_sae_stats SaePlan::stats() const {
 }
 
 monosem_sae_forms SaePlan::forms() const {
-  std::lock_guard lock(mutex_);
-  return forms_;
+  monosem_sae_forms forms{};
+  if (monosem_sae_plan* prepared = prepared_) device().table().sae_plan_forms(prepared, &forms);
+  return forms;
 }
 
 void SaePlan::encode(const float* x, int64_t tokens, int32_t precision, const Cancel& cancel,
@@ -78,19 +79,20 @@ void SaePlan::encode(const float* x, int64_t tokens, int32_t precision, const Ca
     e.bias = floats_or_null(encoder_.bias);
     e.center = floats_or_null(encoder_.center);
     e.k = encoder_.k;
-    device().check(table.sae_plan(device().handle(), &e, &prepared_));
+    monosem_sae_plan* prepared = nullptr;
+    device().check(table.sae_plan(device().handle(), &e, &prepared));
+    prepared_ = prepared;
   }
   const auto cancelled = [](void* context) -> int32_t {
     return static_cast<std::atomic<bool>*>(context)->load(std::memory_order_relaxed);
   };
+  const uint64_t before = total(forms());
   monosem_sae_stats stats{};
   device().check(table.sae_encode(device().handle(), prepared_, x, tokens, precision,
                                   cancel ? +cancelled : nullptr, cancel.get(), out, &stats));
+  if (total(forms()) > before) encoder_.W_enc.buffer()->page_out();  // the forms are made of it
   std::lock_guard lock(mutex_);
   stats_ = stats;
-  const uint64_t before = total(forms_);
-  table.sae_plan_forms(prepared_, &forms_);
-  if (total(forms_) > before) encoder_.W_enc.buffer()->page_out();  // the forms are made of it
 }
 
 SaeInput sae_input(const Tensor& x, int32_t normalize, float factor, const Tensor& b_dec) {

@@ -35,7 +35,7 @@ class SaePlan {
   int64_t d_sae() const { return encoder_.W_enc.shape()[1]; }
   /// Of the last encode that finished.
   monosem_sae_stats stats() const;
-  /// Bytes of the prepared forms in memory.
+  /// Bytes of the prepared forms that are in memory now.
   monosem_sae_forms forms() const;
 
   /// The body of the encode command, on the stream's thread.
@@ -44,10 +44,9 @@ class SaePlan {
 
  private:
   Encoder encoder_;
-  monosem_sae_plan* prepared_ = nullptr;  // touched on the stream's thread only
+  std::atomic<monosem_sae_plan*> prepared_ = nullptr;  // made on the stream's thread
   mutable std::mutex mutex_;
   monosem_sae_stats stats_{};
-  monosem_sae_forms forms_{};
 };
 
 struct SaeInput {

@@ -15,6 +15,8 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "cpu/available_memory.h"
+#include "cpu/form_cache.h"
 #include "cpu/ops.h"
 
 namespace monosem::cpu {
@@ -23,6 +25,9 @@ namespace {
 constexpr size_t kAlign = 64;
 constexpr size_t kMapped = size_t{1} << 20;
 constexpr size_t kHugePage = size_t{2} << 20;
+// From here on a new block asks first whether there is memory for it: the asking costs less than a
+// hundredth of the block's page faults.
+constexpr size_t kLarge = size_t{16} << 20;
 
 /// Stands in the 64 bytes before every block.
 struct Block {
@@ -46,14 +51,8 @@ size_t class_bytes(int size_class) {
   return static_cast<size_t>(size_class % 8 + 9) << (size_class / 8);
 }
 
-uint64_t physical_memory() {
-  static const uint64_t bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                                static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-  return bytes;
-}
-
-/// Of what is cached, an eighth of the machine's memory stays; the oldest goes first.
-uint64_t cache_limit() { return physical_memory() / 8; }
+/// Of what is cached, an eighth of all memory stays; the oldest goes first.
+uint64_t cache_limit() { return total_memory() / 8; }
 
 char* aligned_after_header(void* base, size_t alignment) {
   uintptr_t first = reinterpret_cast<uintptr_t>(base) + sizeof(Block);
@@ -161,8 +160,8 @@ constinit Cache cache;
   uint64_t in_use = 0, cached = 0;
   cache.figures(&in_use, &cached);
   throw Error(kOutOfMemory, "expected " + std::to_string(bytes) +
-                                " bytes of memory for a tensor, but the machine has " +
-                                std::to_string(physical_memory()) + ", of which tensors hold " +
+                                " bytes of memory for a tensor, but there are " +
+                                std::to_string(total_memory()) + ", of which tensors hold " +
                                 std::to_string(in_use) +
                                 ": dispose of tensors, or use smaller batches");
 }
@@ -171,18 +170,24 @@ constinit Cache cache;
 
 void* allocate(size_t bytes) {
   // Linux promises memory that it does not have; writing to it would then end the process.
-  if (bytes > physical_memory()) throw_out_of_memory(bytes);
+  if (bytes > total_memory()) throw_out_of_memory(bytes);
   const int size_class = class_of(bytes);
   if (void* reused = cache.take(size_class)) return reused;
-  uint64_t in_use = 0, cached = 0;
-  cache.figures(&in_use, &cached);
-  if (in_use + bytes > physical_memory()) throw_out_of_memory(bytes);
-  if (in_use + cached + bytes > physical_memory()) cache.trim();
-  void* block = make_block(size_class);
+  // Linux rarely refuses; it promises, and ends the process that takes it at its word.
+  if (bytes >= kLarge) make_room(bytes);
+  const auto make = [&]() -> void* {
+    uint64_t in_use = 0, cached = 0;
+    cache.figures(&in_use, &cached);
+    if (in_use + bytes > total_memory()) return nullptr;
+    if (in_use + cached + bytes > total_memory()) cache.trim();
+    return make_block(size_class);
+  };
+  void* block = make();
   if (!block) {
     cache.trim();
-    block = make_block(size_class);
+    block = make();
   }
+  while (!block && release_oldest_form()) block = make();
   if (!block) throw_out_of_memory(bytes);
   cache.count_new(size_class);
   return block;

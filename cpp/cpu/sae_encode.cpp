@@ -60,12 +60,10 @@ void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& 
   });
 }
 
-/// Many tokens: packed panels of x against the plan's packed panels of W_enc.
-void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x, int64_t tokens,
-                    const Epilogue& epilogue) {
-  const monosem_sae_encoder& e = plan.encoder;
+/// Many tokens: packed panels of x against packed panels of W_enc, the plan's or (null) our own.
+void sums_by_panels(const monosem_sae_encoder& e, const float* w_panels, const Pieces& pieces,
+                    const float* x, int64_t tokens, const Epilogue& epilogue) {
   const Microkernels& kernels = microkernels();
-  const float* w_panels = encoder_panels(plan, kernels);
   const int64_t width = kernels.tile_columns, depth_blocks = divide_up(e.d_in, kTileDepth);
   // Even panels of x: panel p holds tokens [token_of(p), token_of(p + 1)).
   const int64_t panels = divide_up(tokens, kernels.tile_rows);
@@ -86,9 +84,17 @@ void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x
   });
   const int64_t panels_per_tile = std::max<int64_t>(1, kTileTokens / kernels.tile_rows);
   pool.run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
-    static thread_local Scratch scratch;
+    static thread_local Scratch scratch, weights;
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece * pieces.width, count = std::min(pieces.width, e.d_sae - first);
+      const float* w = nullptr;
+      if (w_panels != nullptr) {
+        w = w_panels + first * e.d_in;
+      } else {
+        float* packed_here = weights.floats(pieces.width * e.d_in + 16);
+        pack_features(e, kernels, first, count, packed_here);
+        w = packed_here;
+      }
       for (int64_t p0 = 0; p0 < panels; p0 += panels_per_tile) {
         const int64_t p1 = std::min(panels, p0 + panels_per_tile);
         const int64_t token0 = token_of(p0), rows = token_of(p1) - token0;
@@ -96,7 +102,7 @@ void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x
         for (int64_t d = 0; d < depth_blocks; ++d) {
           const int64_t k = d * e.d_in / depth_blocks, depth = (d + 1) * e.d_in / depth_blocks - k;
           for (int64_t column = 0; column < count; column += width) {
-            const float* b = w_panels + (first + column) * e.d_in + k * width;
+            const float* b = w + column * e.d_in + k * width;
             for (int64_t p = p0; p < p1; ++p) {
               const int64_t token = token_of(p), height = token_of(p + 1) - token;
               kernels.tile[height - 1](depth, packed.get() + token * e.d_in + k * height, b,
@@ -111,22 +117,22 @@ void sums_by_panels(monosem_sae_plan& plan, const Pieces& pieces, const float* x
   });
 }
 
-void feature_sums(monosem_sae_plan& plan, const Pieces& pieces, const float* x, int64_t tokens,
-                  const Epilogue& epilogue) {
-  const Operand w = encoder_operand(plan.encoder);
+void feature_sums(const monosem_sae_encoder& e, PanelsUse& panels, const Pieces& pieces,
+                  const float* x, int64_t tokens, const Epilogue& epilogue) {
+  const Operand w = encoder_operand(e);
   if (reads_rows(w, tokens))
-    sums_by_rows(plan.encoder, w, pieces, x, tokens, epilogue);
+    sums_by_rows(e, w, pieces, x, tokens, epilogue);
   else
-    sums_by_panels(plan, pieces, x, tokens, epilogue);
+    sums_by_panels(e, panels.get(), pieces, x, tokens, epilogue);
 }
 
 /// Thresholded architectures: the epilogue keeps the active features.
-TokenBlock threshold_block(monosem_sae_plan& plan, const float* x, int64_t tokens) {
-  const monosem_sae_encoder& e = plan.encoder;
+TokenBlock threshold_block(const monosem_sae_encoder& e, PanelsUse& panels, const float* x,
+                           int64_t tokens) {
   const Microkernels& kernels = microkernels();
   const Pieces pieces = cut_features(e, encoder_operand(e), tokens);
   TokenBlock block{tokens, std::vector<Hits>(pieces.count)};
-  feature_sums(plan, pieces, x, tokens,
+  feature_sums(e, panels, pieces, x, tokens,
                [&](int64_t piece, int64_t first, int64_t count, int64_t token, int64_t rows,
                    const float* sums, int64_t stride) {
                  Hits& hits = block.pieces[piece];
@@ -146,12 +152,12 @@ TokenBlock threshold_block(monosem_sae_plan& plan, const float* x, int64_t token
 }
 
 /// Top k: dense scores of a few tokens, then a choice per token.
-TokenBlock top_k_block(monosem_sae_plan& plan, const float* x, int64_t tokens) {
-  const monosem_sae_encoder& e = plan.encoder;
+TokenBlock top_k_block(const monosem_sae_encoder& e, PanelsUse& panels, const float* x,
+                       int64_t tokens) {
   const Microkernels& kernels = microkernels();
   const Pieces pieces = cut_features(e, encoder_operand(e), tokens);
   const Memory<float> scores(tokens * e.d_sae);
-  feature_sums(plan, pieces, x, tokens,
+  feature_sums(e, panels, pieces, x, tokens,
                [&](int64_t, int64_t first, int64_t count, int64_t token, int64_t rows, float* sums,
                    int64_t stride) {
                  for (int64_t row = 0; row < rows; ++row) {
@@ -177,8 +183,9 @@ int64_t tokens_per_block(const monosem_sae_encoder& e) {
   return e.k > 0 ? std::clamp<int64_t>(kScoreBytes / 4 / e.d_sae, 16, kBlockTokens) : kBlockTokens;
 }
 
-TokenBlock encode_block_float32(monosem_sae_plan& plan, const float* x, int64_t tokens) {
-  return plan.encoder.k > 0 ? top_k_block(plan, x, tokens) : threshold_block(plan, x, tokens);
+TokenBlock encode_block_float32(const monosem_sae_encoder& e, PanelsUse& panels, const float* x,
+                                int64_t tokens) {
+  return e.k > 0 ? top_k_block(e, panels, x, tokens) : threshold_block(e, panels, x, tokens);
 }
 
 void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
@@ -189,24 +196,25 @@ void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t 
     if (cancelled != nullptr && cancelled(context) != 0)
       throw Error(kAborted, "the encode was aborted");
   };
-  if (precision != MONOSEM_PRECISION_FLOAT32 && screen_pays(e, tokens))
-    return encode_screened(plan, x, tokens, precision, poll, out, stats);
+  const bool screens = precision != MONOSEM_PRECISION_FLOAT32 && screen_pays(e, tokens);
+  if (screens && encode_screened(plan, x, tokens, precision, poll, out, stats)) return;
+  PanelsUse panels(plan, tokens);
   std::vector<TokenBlock> blocks;
   const int64_t block_tokens = tokens_per_block(e);
   for (int64_t token = 0; token < tokens; token += block_tokens) {
     poll();
-    blocks.push_back(
-        encode_block_float32(plan, x + token * e.d_in, std::min(block_tokens, tokens - token)));
+    blocks.push_back(encode_block_float32(e, panels, x + token * e.d_in,
+                                          std::min(block_tokens, tokens - token)));
   }
   merge_hits(blocks, tokens, e.d_sae, out);
   const double active = tokens > 0 ? static_cast<double>(out.nnz) / static_cast<double>(tokens) : 0;
   const bool rows = reads_rows(encoder_operand(e), tokens);
-  stats = {rows ? "float32 rows" : "float32 fused",
-           active,
-           active,
-           0.0,
-           0.0,
-           static_cast<double>(tokens)};
+  const char* path = panels.refused() ? "float32 fused, packing as it goes: memory is short"
+                     : screens        ? (rows ? "float32 rows: memory is short for the screen"
+                                              : "float32 fused: memory is short for the screen")
+                     : rows           ? "float32 rows"
+                                      : "float32 fused";
+  stats = {path, active, active, 0.0, 0.0, static_cast<double>(tokens)};
 }
 
 }  // namespace monosem::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/thread_pool.h"
+#include "cpu/isa.h"
 
 namespace monosem::cpu {
 
@@ -11,27 +12,45 @@ Operand encoder_operand(const monosem_sae_encoder& encoder) {
   return {w.data, w.dtype, w.stride[1], w.stride[0]};
 }
 
-const float* encoder_panels(monosem_sae_plan& plan, const Microkernels& kernels) {
-  const monosem_sae_encoder& e = plan.encoder;
-  const int64_t width = kernels.tile_columns, count = (e.d_sae + width - 1) / width;
-  if (plan.panels.width != width) {
-    plan.panels = {Memory<float>(count * width * e.d_in), width,
-                   static_cast<uint64_t>(count * width * e.d_in) * sizeof(float)};
-    const Operand w = encoder_operand(e);
-    ThreadPool::instance().run(count, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t panel = begin; panel < end; ++panel) {
-        const int64_t first = panel * width, lanes = std::min(width, e.d_sae - first);
-        float* to = plan.panels.data.get() + first * e.d_in;
-        if (lanes < width) std::fill_n(to, width * e.d_in, 0.0f);
-        pack_panels(kernels, w.at(first, 0), lanes, e.d_in, to, width);
-      }
-    });
+void pack_features(const monosem_sae_encoder& e, const Microkernels& kernels, int64_t first,
+                   int64_t count, float* to) {
+  const int64_t width = kernels.tile_columns;
+  const Operand w = encoder_operand(e);
+  for (int64_t f = first; f < first + count; f += width, to += width * e.d_in) {
+    const int64_t lanes = std::min(width, e.d_sae - f);
+    if (lanes < width) std::fill_n(to, width * e.d_in, 0.0f);
+    pack_panels(kernels, w.at(f, 0), lanes, e.d_in, to, width);
   }
-  return plan.panels.data.get();
+}
+
+const float* PanelsUse::get() {
+  const Microkernels& kernels = microkernels();
+  if (!use_.has_value()) {
+    const monosem_sae_encoder& e = plan_.encoder;
+    const int64_t width = kernels.tile_columns, panels = (e.d_sae + width - 1) / width;
+    const uint64_t bytes = static_cast<uint64_t>(panels * width * e.d_in) * sizeof(float);
+    const bool pays = tokens_ > kBlockTokens;  // packed for one block they cost as much as for all
+    use_.emplace(
+        plan_.panels_form,
+        FormUse::Building{[&] { return plan_.panels.width == width ? 0 : bytes; },
+                          [&] {
+                            if (plan_.panels.width != width) {
+                              plan_.panels = {Memory<float>(panels * width * e.d_in + 16), width};
+                              ThreadPool::instance().run(
+                                  panels, 1, [&](int64_t begin, int64_t end, int) {
+                                    pack_features(e, kernels, begin * width, (end - begin) * width,
+                                                  plan_.panels.data.get() + begin * width * e.d_in);
+                                  });
+                            }
+                            return monosem_sae_forms{bytes, 0, 0, 0};
+                          },
+                          pays});
+  }
+  return *use_ ? plan_.panels.data.get() : nullptr;
 }
 
 monosem_sae_plan* sae_plan(const monosem_sae_encoder& encoder) {
-  return std::make_unique<monosem_sae_plan>(monosem_sae_plan{encoder, {}, {}}).release();
+  return std::make_unique<monosem_sae_plan>(encoder).release();
 }
 
 void sae_plan_free(monosem_sae_plan* plan) noexcept {
@@ -39,7 +58,8 @@ void sae_plan_free(monosem_sae_plan* plan) noexcept {
 }
 
 monosem_sae_forms sae_plan_forms(const monosem_sae_plan& plan) noexcept {
-  return {plan.panels.bytes, plan.screen.bytes, plan.screen.row_bytes, 0};
+  const monosem_sae_forms panels = plan.panels_form.held(), screen = plan.screen_form.held();
+  return {panels.float32_panels, screen.screen, screen.rows, 0};
 }
 
 }  // namespace monosem::cpu

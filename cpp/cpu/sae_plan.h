@@ -4,15 +4,20 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
+#include "cpu/form_cache.h"
 #include "cpu/microkernels.h"
 #include "cpu/pack.h"
 #include "cpu/scratch.h"
 #include "cpu/screen_form.h"
 
-/// Forms are built on first need, by the call that needs them, and live as long as the plan.
+/// Forms are built on first need, by the call that needs them, and released when memory is short or
+/// with the plan. One encode at a time per plan; any number of plans at once.
 struct monosem_sae_plan {
+  explicit monosem_sae_plan(const monosem_sae_encoder& encoder_) : encoder(encoder_) {}
+
   monosem_sae_encoder encoder;
 
   /// W_enc in float32 panels of `width` features, [panels][d_in][width], padded with zeros: what
@@ -20,10 +25,11 @@ struct monosem_sae_plan {
   struct Panels {
     monosem::cpu::Memory<float> data;
     int64_t width = 0;
-    uint64_t bytes = 0;
   } panels;
-
   monosem::cpu::ScreenForm screen;
+
+  monosem::cpu::Form panels_form{[this] { panels = {}; }};
+  monosem::cpu::Form screen_form{[this] { screen.release(); }};
 };
 
 namespace monosem::cpu {
@@ -31,8 +37,26 @@ namespace monosem::cpu {
 /// W_enc with features as lanes.
 Operand encoder_operand(const monosem_sae_encoder& encoder);
 
-/// The panels for the kernels in use, built in parallel if they are not there.
-const float* encoder_panels(monosem_sae_plan& plan, const Microkernels& kernels);
+/// The float32 panels, for one encode of `tokens`: asked for when it first needs them, kept to its
+/// end.
+class PanelsUse {
+ public:
+  PanelsUse(monosem_sae_plan& plan, int64_t tokens) : plan_(plan), tokens_(tokens) {}
+  /// Null: memory is too short for them.
+  const float* get();
+  /// get() was asked, in vain.
+  bool refused() const { return use_.has_value() && !*use_; }
+
+ private:
+  monosem_sae_plan& plan_;
+  int64_t tokens_;
+  std::optional<FormUse> use_;
+};
+
+/// Features [first, first + count) as panels for the kernels in use: to[count /
+/// width][d_in][width].
+void pack_features(const monosem_sae_encoder& encoder, const Microkernels& kernels, int64_t first,
+                   int64_t count, float* to);
 
 /// Active features of a range of features over a block of tokens, in CSR order.
 struct Hits {
@@ -114,8 +138,10 @@ struct Pieces {
 using Epilogue = std::function<void(int64_t piece, int64_t first, int64_t count, int64_t token,
                                     int64_t tokens, float* sums, int64_t stride)>;
 
-/// Blocks of float32, fused: what the screen falls back to.
-TokenBlock encode_block_float32(monosem_sae_plan& plan, const float* x, int64_t tokens);
+/// Blocks of float32, fused: what the screen falls back to. Without panels the weights are packed
+/// piece by piece, again for every block, with the same results.
+TokenBlock encode_block_float32(const monosem_sae_encoder& encoder, PanelsUse& panels,
+                                const float* x, int64_t tokens);
 /// Tokens of a block: fewer where top k needs dense scores.
 int64_t tokens_per_block(const monosem_sae_encoder& encoder);
 

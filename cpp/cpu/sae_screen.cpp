@@ -31,13 +31,22 @@ bool screen_pays(const monosem_sae_encoder& e, int64_t tokens) {
   return microkernels().digit_bits == 8 || tokens <= kMemoryBound;
 }
 
-void encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
+bool encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
                      const std::function<void()>& poll, monosem_csr& out,
                      monosem_sae_stats& stats) {
   const monosem_sae_encoder& e = plan.encoder;
   const Microkernels& kernels = microkernels();
-  if (plan.screen.kernels != &kernels) build_screen(e, kernels, plan.screen);
-  calibrate_screen(e, x, std::min(tokens, kBlockTokens), plan.screen);
+  const FormUse screen_use(
+      plan.screen_form,
+      {[&] { return plan.screen.kernels == &kernels ? 0 : screen_bytes(e, kernels); },
+       [&] {
+         if (plan.screen.kernels != &kernels) build_screen(e, kernels, plan.screen);
+         calibrate_screen(e, x, std::min(tokens, kBlockTokens), plan.screen);
+         return monosem_sae_forms{0, plan.screen.bytes, plan.screen.row_bytes, 0};
+       },
+       tokens >= kBlockTokens});
+  if (!screen_use) return false;
+  PanelsUse panels(plan, tokens);
 
   int digits = tokens <= kMemoryBound || kernels.digit_bits < 8 ? 2 : 1;
   bool screening = true;
@@ -66,7 +75,7 @@ void encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int
         }
       }
     }
-    if (block.pieces.empty()) block = encode_block_float32(plan, from, count);
+    if (block.pieces.empty()) block = encode_block_float32(e, panels, from, count);
     blocks.push_back(std::move(block));
     token += count;
   }
@@ -87,6 +96,7 @@ void encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int
                : static_cast<double>(counts.ambiguous) / static_cast<double>(counts.candidates),
            counts.error_to_margin,
            static_cast<double>(tokens)};
+  return true;
 }
 
 }  // namespace monosem::cpu

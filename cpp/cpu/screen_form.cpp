@@ -62,6 +62,13 @@ void quantise_feature(const float* w, int64_t d_in, int8_t* digits, ScreenForm& 
   form.error[f] = raised(std::sqrt(error) + kEstimateRoundings * std::sqrt(kept));
 }
 
+int64_t padded_units(const monosem_sae_encoder& e) {
+  return divide_up(divide_up(e.d_in, 4), kUnitPadding) * kUnitPadding;
+}
+
+/// One dimension in 64, at most 32: about 5 % more multiply-adds, as float32 costs four times more.
+int64_t kept_dimensions(const monosem_sae_encoder& e) { return std::min<int64_t>(32, e.d_in / 64); }
+
 /// W_enc as rows of d_in values in its own dtype, where it is not stored that way.
 void build_rows(const monosem_sae_encoder& e, ScreenForm& form) {
   const Operand w = encoder_operand(e);
@@ -97,13 +104,64 @@ int64_t float_height(const Microkernels& kernels, int64_t rows, int64_t r) {
   return std::min<int64_t>(kernels.tile_rows, rows - r);
 }
 
+/// The centre, and the dimensions with the most energy around it.
+void choose_calibration(const monosem_sae_encoder& e, const float* x, int64_t tokens,
+                        ScreenForm& form) {
+  std::vector<double> mean(e.d_in, 0.0), energy(e.d_in, 0.0);
+  int64_t finite = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const float* row = x + t * e.d_in;
+    if (!std::isfinite(std::accumulate(row, row + e.d_in, 0.0))) continue;
+    ++finite;
+    for (int64_t i = 0; i < e.d_in; ++i) mean[i] += row[i];
+  }
+  form.center.assign(e.d_in, 0.0f);
+  for (int64_t i = 0; i < e.d_in; ++i) {
+    if (e.center != nullptr)
+      form.center[i] = e.center[i];
+    else if (finite >= kCalibrationTokens)
+      form.center[i] = static_cast<float>(mean[i] / static_cast<double>(finite));
+    if (!std::isfinite(form.center[i])) form.center[i] = 0.0f;
+  }
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t i = 0; i < e.d_in; ++i) {
+      const double off = static_cast<double>(x[t * e.d_in + i]) - form.center[i];
+      if (std::isfinite(off)) energy[i] += off * off;
+    }
+  const int64_t keep = kept_dimensions(e);
+  form.kept.resize(e.d_in);
+  std::iota(form.kept.begin(), form.kept.end(), 0);
+  std::partial_sort(
+      form.kept.begin(), form.kept.begin() + keep, form.kept.end(),
+      [&](int64_t a, int64_t b) { return energy[a] != energy[b] ? energy[a] > energy[b] : a < b; });
+  form.kept.resize(keep);
+  std::sort(form.kept.begin(), form.kept.end());
+  form.calibrated_tokens = tokens;
+}
+
 }  // namespace
 
+void ScreenForm::release() {
+  ScreenForm empty;
+  empty.calibrated_tokens = calibrated_tokens;
+  empty.center = std::move(center);
+  empty.kept = std::move(kept);
+  *this = std::move(empty);
+}
+
+uint64_t screen_bytes(const monosem_sae_encoder& e, const Microkernels& kernels) {
+  const int64_t width = kernels.tile_columns, padded = divide_up(e.d_sae, width) * width;
+  const int64_t per_feature = 4 * padded_units(e) + 6 * 4 + 4 * kept_dimensions(e);
+  const Operand w = encoder_operand(e);
+  const int64_t rows = w.depth_stride == 1 ? 0 : e.d_sae * e.d_in * bytes_of(w.dtype);
+  return static_cast<uint64_t>(padded * per_feature + rows);
+}
+
 void build_screen(const monosem_sae_encoder& e, const Microkernels& kernels, ScreenForm& form) {
-  form = {};
+  form.release();
   form.kernels = &kernels;
   form.width = kernels.tile_columns;
-  form.units = divide_up(divide_up(e.d_in, 4), kUnitPadding) * kUnitPadding;
+  form.units = padded_units(e);
   build_rows(e, form);
   const int64_t panels = divide_up(e.d_sae, form.width), padded = panels * form.width;
   form.panels = Memory<uint32_t>(padded * form.units);
@@ -140,41 +198,11 @@ void build_screen(const monosem_sae_encoder& e, const Microkernels& kernels, Scr
 
 void calibrate_screen(const monosem_sae_encoder& e, const float* x, int64_t tokens,
                       ScreenForm& form) {
-  if (form.calibrated_tokens >= std::min(tokens, kCalibrationTokens)) return;
-  form.calibrated_tokens = tokens;
+  const bool chosen = form.calibrated_tokens >= std::min(tokens, kCalibrationTokens);
+  if (chosen && form.kept_panels.get() != nullptr) return;
+  if (!chosen) choose_calibration(e, x, tokens, form);
 
-  std::vector<double> mean(e.d_in, 0.0), energy(e.d_in, 0.0);
-  int64_t finite = 0;
-  for (int64_t t = 0; t < tokens; ++t) {
-    const float* row = x + t * e.d_in;
-    if (!std::isfinite(std::accumulate(row, row + e.d_in, 0.0))) continue;
-    ++finite;
-    for (int64_t i = 0; i < e.d_in; ++i) mean[i] += row[i];
-  }
-  form.center.assign(e.d_in, 0.0f);
-  for (int64_t i = 0; i < e.d_in; ++i) {
-    if (e.center != nullptr)
-      form.center[i] = e.center[i];
-    else if (finite >= kCalibrationTokens)
-      form.center[i] = static_cast<float>(mean[i] / static_cast<double>(finite));
-    if (!std::isfinite(form.center[i])) form.center[i] = 0.0f;
-  }
-  for (int64_t t = 0; t < tokens; ++t)
-    for (int64_t i = 0; i < e.d_in; ++i) {
-      const double off = static_cast<double>(x[t * e.d_in + i]) - form.center[i];
-      if (std::isfinite(off)) energy[i] += off * off;
-    }
-  // One dimension in 64, at most 32: about 5 % more multiply-adds, as float32 costs four times
-  // more.
-  const int64_t keep = std::min<int64_t>(32, e.d_in / 64);
-  form.kept.resize(e.d_in);
-  std::iota(form.kept.begin(), form.kept.end(), 0);
-  std::partial_sort(
-      form.kept.begin(), form.kept.begin() + keep, form.kept.end(),
-      [&](int64_t a, int64_t b) { return energy[a] != energy[b] ? energy[a] > energy[b] : a < b; });
-  form.kept.resize(keep);
-  std::sort(form.kept.begin(), form.kept.end());
-
+  const int64_t keep = static_cast<int64_t>(form.kept.size());
   const int64_t panels = divide_up(e.d_sae, form.width);
   const Microkernels& kernels = *form.kernels;
   form.bytes -=

@@ -33,7 +33,8 @@ struct ScreenForm {
   Memory<float> norm;   // |w|
   Memory<float> error;  // |w - w^| + accumulation: what |x^| is multiplied with
 
-  // From the first tokens seen (calibrate):
+  // From the first tokens seen (calibrate). The first three outlive the rest, so that a form built
+  // again is the same.
   int64_t calibrated_tokens = -1;
   std::vector<float> center;  // [d_in] mu
   std::vector<int64_t> kept;  // dimensions multiplied in float32
@@ -44,7 +45,13 @@ struct ScreenForm {
   Operand rows{};         // W_enc with d_in contiguous values per feature, for the refine
   Memory<char> own_rows;  // where W_enc is not stored that way
   uint64_t bytes = 0, row_bytes = 0;  // all but own_rows; own_rows
+
+  /// Gives back all memory but the calibration's.
+  void release();
 };
+
+/// Bytes that building the form and its calibration take.
+uint64_t screen_bytes(const monosem_sae_encoder& encoder, const Microkernels& kernels);
 
 /// Quantises W_enc for the kernels in use. Reads W_enc once; parallel.
 void build_screen(const monosem_sae_encoder& encoder, const Microkernels& kernels,
