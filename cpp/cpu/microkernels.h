@@ -109,11 +109,13 @@ struct Microkernels {
   /// Most bits of one digit of x: 8 where four products sum exactly, 7 where pairs of them go
   /// through 16 bits.
   int digit_bits;
-  int digit_rows;      // most rows of a tile
-  bool digits_by_row;  // x as [rows][units], not as [units][rows]
+  int digit_rows;  // most rows of a tile
+  /// x as [rows / 16][units / 16][16 rows][16 units], padded with zeros, not as [units][rows].
+  bool digits_in_tiles;
   /// rows x tile_columns of c; w is a panel [units][tile_columns]; units are a multiple of 16.
+  /// `next` is a panel to bring nearer meanwhile, or null.
   void (*digit_tile)(int64_t rows, int64_t units, const uint32_t* x, const uint32_t* w,
-                     const DigitScales& scales, float* c, int64_t c_stride);
+                     const uint32_t* next, const DigitScales& scales, float* c, int64_t c_stride);
   /// Appends (like `above`) every sum whose upper bound is not at or below its limit.
   int64_t (*candidates)(const float* sums, int64_t count, const BoundRow& bound, uint32_t first,
                         uint32_t* indices, float* values);

@@ -9,11 +9,22 @@
 namespace monosem::cpu {
 namespace {
 
-/// The hardware's tiles. By assembler: GCC 12's intrinsics declare too little of the memory they
-/// read, so that stores to the configuration can be optimised away.
+/// The operand of ldtilecfg: palette 1, and per tile its bytes per row and its rows.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+/// The hardware's tiles, released before the thread does anything else: live ones would be saved
+/// with every switch of threads. By assembler: GCC 12's intrinsics declare too little of the memory
+/// they read, so that stores to the configuration can be optimised away.
 class HardwareTiles {
  public:
-  explicit HardwareTiles(const TileConfig& config) {
+  HardwareTiles() {
+    static constexpr TileConfig config;
     asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
   }
   ~HardwareTiles() { asm volatile("tilerelease" ::: "memory"); }
@@ -36,10 +47,9 @@ class HardwareTiles {
   void multiply() {
     asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kX), "i"(kW));
   }
-  [[gnu::target("avx512f")]] static void add_scaled(int64_t rows, const int32_t* sums,
-                                                    const DigitScales& scales, float* c,
-                                                    int64_t c_stride) {
-    add_scaled_sums(rows, sums, scales, c, c_stride);
+  [[gnu::target("avx512f")]] static void add_scaled(const int32_t* sums, const int32_t* bias,
+                                                    const float* w_scale, float x_scale, float* c) {
+    add_scaled_sums(sums, bias, w_scale, x_scale, c);
   }
 };
 
@@ -51,7 +61,7 @@ const Microkernels* microkernels_amx() {
     made.isa = "amx";
     made.digit_bits = 8;
     made.digit_rows = kAmxRows;
-    made.digits_by_row = true;
+    made.digits_in_tiles = true;
     made.digit_tile = amx_digit_tile<HardwareTiles>;
     return made;
   }();

@@ -45,6 +45,7 @@ void estimate(const ScreenForm& form, const ScreenTokens& tokens, int64_t d_sae,
         for (int64_t column = 0; column < count; column += form.width)
           for (int64_t p = p0; p < p1; ++p)
             screen_tile(form, tokens, p, (first + column) / form.width,
+                        column + form.width < count ? (first + column) / form.width + 1 : -1,
                         sums + (tokens.token_of(p) - token) * pieces.width + column, pieces.width);
         epilogue(piece, first, count, token, rows, sums, pieces.width);
       }

@@ -13,7 +13,8 @@
 namespace monosem::cpu {
 namespace {
 
-constexpr int64_t kUnitPadding = 16;  // depth of an AMX tile
+constexpr int64_t kTileRows = 16;     // of an AMX tile, each
+constexpr int64_t kUnitPadding = 16;  // of this many units
 constexpr float kWeightDigits = 127.0f;
 // One rounding of float32, relative.
 constexpr double kRounding = 0x1p-24;
@@ -97,6 +98,18 @@ void build_rows(const monosem_sae_encoder& e, ScreenForm& form) {
       transpose(static_cast<const uint16_t*>(w.data),
                 reinterpret_cast<uint16_t*>(form.own_rows.get()));
   });
+}
+
+/// Puts one row of digits into a panel of `rows`.
+void place_digits(const Microkernels& kernels, const uint32_t* digits, int64_t units, int64_t row,
+                  int64_t rows, uint32_t* panel) {
+  if (kernels.digits_in_tiles) {
+    panel += row / kTileRows * kTileRows * units + row % kTileRows * kUnitPadding;
+    for (int64_t k = 0; k < units; k += kUnitPadding)
+      std::memcpy(panel + k * kTileRows, digits + k, kUnitPadding * sizeof *digits);
+  } else {
+    for (int64_t k = 0; k < units; ++k) panel[k * rows + row] = digits[k];
+  }
 }
 
 /// A panel of digits may be taller than a float32 tile: the height of the one that begins at row r.
@@ -244,25 +257,38 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
                              int digits) {
   const Microkernels& kernels = *form.kernels;
   const int64_t keep = static_cast<int64_t>(form.kept.size());
+  const int64_t panels = divide_up(tokens, kernels.digit_rows / digits);
+  const int64_t tallest = divide_up(tokens, panels);
+  const int64_t padding = kernels.digits_in_tiles ? kTileRows : 1;
+  const int64_t panel_units = divide_up(tallest * digits, padding) * padding * form.units;
   ScreenTokens out{tokens,
-                   divide_up(tokens, kernels.digit_rows / digits),
+                   panels,
                    digits,
-                   Memory<uint32_t>(tokens * digits * form.units),
+                   panel_units,
+                   Memory<uint32_t>(panels * panel_units),
                    std::vector<float>(tokens * digits),
                    Memory<float>(tokens * keep + 16),
                    std::vector<float>(tokens),
                    std::vector<float>(tokens)};
   const float most = digits == 2 ? 8127.0f : 127.0f;
   const int bias = digits == 2 ? 129 * 64 : 128;
-  ThreadPool::instance().run(out.panels, 1, [&](int64_t begin, int64_t end, int) {
-    static thread_local Scratch centred_scratch, unit_scratch, kept_scratch;
+  // A panel as tall as a float32 tile, or taller, is quantised by one such tile at a time.
+  const int64_t parts = divide_up(tallest, kernels.tile_rows);
+  ThreadPool::instance().run(panels * parts, 1, [&](int64_t begin, int64_t end, int) {
+    static thread_local Scratch centred_scratch;
+    static thread_local std::vector<uint32_t> digit_units;
+    digit_units.resize(static_cast<size_t>(2 * form.units));
+    uint32_t *high_units = digit_units.data(), *low_units = high_units + form.units;
+    uint8_t* high = reinterpret_cast<uint8_t*>(high_units);
+    uint8_t* low = reinterpret_cast<uint8_t*>(low_units);
     float* centred = centred_scratch.floats(d_in);
-    for (int64_t panel = begin; panel < end; ++panel) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t panel = part / parts, row = part % parts * kernels.tile_rows;
       const int64_t first = out.token_of(panel), rows = out.token_of(panel + 1) - first;
-      const int64_t digit_rows = rows * digits;
-      float* unpacked = unit_scratch.floats(digit_rows * form.units);
-      float* kept = kept_scratch.floats(rows * keep);
-      for (int64_t r = 0; r < rows; ++r) {
+      const int64_t height = float_height(kernels, rows, row);
+      if (height <= 0) continue;
+      uint32_t* const packed = out.units.get() + panel * panel_units;
+      for (int64_t r = row; r < row + height; ++r) {
         const int64_t t = first + r;
         double all = 0, outliers = 0;
         for (int64_t i = 0; i < d_in; ++i) {
@@ -271,7 +297,7 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         }
         for (int64_t k = 0; k < keep; ++k) {
           const float value = centred[form.kept[k]];
-          kept[r * keep + k] = value;
+          out.kept[(first + row) * keep + k * height + r - row] = value;
           outliers += static_cast<double>(value) * value;
           centred[form.kept[k]] = 0.0f;
         }
@@ -281,8 +307,6 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         // As for weights: what cannot be scaled is all error, what is not finite has no bound.
         const bool usable = std::isfinite(all) && largest > 0 && std::isfinite(inverse);
         const float scale = usable ? largest / most : 0.0f;
-        uint8_t* high = reinterpret_cast<uint8_t*>(unpacked + r * form.units);
-        uint8_t* low = reinterpret_cast<uint8_t*>(unpacked + (rows + r) * form.units);
         double error = 0, size = 0;
         for (int64_t i = 0; i < form.units * 4; ++i) {
           const float value = usable && i < d_in ? centred[i] : 0.0f;
@@ -298,6 +322,9 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
           error += off * off;
           size += quantised * quantised;
         }
+        place_digits(kernels, high_units, form.units, r, rows * digits, packed);
+        if (digits == 2)
+          place_digits(kernels, low_units, form.units, rows + r, rows * digits, packed);
         float* scales = out.scale.data() + first * digits;
         scales[r] = digits == 2 ? 128.0f * scale : scale;
         if (digits == 2) scales[rows + r] = scale;
@@ -310,29 +337,17 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         if (!std::isfinite(all))
           out.by_norm[t] = out.by_error[t] = std::numeric_limits<float>::quiet_NaN();
       }
-      float* packed = reinterpret_cast<float*>(out.units.get() + first * digits * form.units);
-      if (kernels.digits_by_row) {
-        std::memcpy(packed, unpacked, digit_rows * form.units * 4);
-      } else {
-        // Not the kernels' interleave, which writes past the panel: into another thread's.
-        for (int64_t r = 0; r < digit_rows; ++r)
-          for (int64_t k = 0; k < form.units; ++k)
-            std::memcpy(packed + k * digit_rows + r, unpacked + r * form.units + k, 4);
-      }
-      for (int64_t r = 0; r < rows;) {
-        const int64_t height = float_height(kernels, rows, r);
-        float* to = out.kept.get() + (first + r) * keep;
-        for (int64_t k = 0; k < keep; ++k)
-          for (int64_t i = 0; i < height; ++i) to[k * height + i] = kept[(r + i) * keep + k];
-        r += height;
-      }
+      if (row + height != rows) continue;
+      std::fill_n(high_units, form.units, 0u);
+      for (int64_t r = rows * digits; r % padding != 0; ++r)
+        place_digits(kernels, high_units, form.units, r, rows * digits, packed);
     }
   });
   return out;
 }
 
 void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t token_panel,
-                 int64_t feature_panel, float* c, int64_t c_stride) {
+                 int64_t feature_panel, int64_t next_panel, float* c, int64_t c_stride) {
   const Microkernels& kernels = *form.kernels;
   const int64_t first = tokens.token_of(token_panel);
   const int64_t rows = tokens.token_of(token_panel + 1) - first;
@@ -347,13 +362,17 @@ void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t tok
   }
   const DigitScales scales{tokens.scale.data() + first * tokens.digits, form.scale.get() + feature,
                            form.sum.get() + feature, tokens.digits == 2 ? 64 : 128};
-  const uint32_t* x = tokens.units.get() + first * tokens.digits * form.units;
-  const uint32_t* w = form.panels.get() + feature * form.units;
-  if (tokens.digits == 1) return kernels.digit_tile(rows, form.units, x, w, scales, c, c_stride);
+  const uint32_t* x = tokens.units.get() + token_panel * tokens.panel_units;
+  const auto weights = [&](int64_t panel) {
+    return panel < 0 ? nullptr : form.panels.get() + panel * form.width * form.units;
+  };
+  const uint32_t *w = weights(feature_panel), *next = weights(next_panel);
+  if (tokens.digits == 1)
+    return kernels.digit_tile(rows, form.units, x, w, next, scales, c, c_stride);
   static thread_local Scratch both_digits;
   float* sums = both_digits.floats(2 * rows * form.width);
   std::fill_n(sums, 2 * rows * form.width, 0.0f);
-  kernels.digit_tile(2 * rows, form.units, x, w, scales, sums, form.width);
+  kernels.digit_tile(2 * rows, form.units, x, w, next, scales, sums, form.width);
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t j = 0; j < form.width; ++j)
       c[r * c_stride + j] += sums[r * form.width + j] + sums[(rows + r) * form.width + j];

@@ -69,7 +69,8 @@ void calibrate_screen(const monosem_sae_encoder& encoder, const float* x, int64_
 struct ScreenTokens {
   int64_t tokens, panels;
   int digits;
-  Memory<uint32_t> units;      // per panel [units][rows * digits], or [rows * digits][units]
+  int64_t panel_units;         // of one panel in `units`
+  Memory<uint32_t> units;      // per panel [units][rows * digits], or tiles (digits_in_tiles)
   std::vector<float> scale;    // per panel [rows * digits]
   Memory<float> kept;          // per float32 tile [kept][rows]
   std::vector<float> by_norm;  // [tokens], see BoundRow
@@ -80,7 +81,8 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
                              int digits);
 
 /// Estimated centred sums of one panel of tokens with one panel of features: c[rows][width].
+/// `next_panel` of features is the one to be multiplied next, or negative.
 void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t token_panel,
-                 int64_t feature_panel, float* c, int64_t c_stride);
+                 int64_t feature_panel, int64_t next_panel, float* c, int64_t c_stride);
 
 }  // namespace monosem::cpu

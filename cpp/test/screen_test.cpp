@@ -193,38 +193,73 @@ TEST(screen_is_what_strict_runs_and_gives_way_to_float32) {
   });
 }
 
+// On the model of AMX's tiles, and on the hardware's where there are any: every bit is given.
 TEST(screen_amx_tile_multiplies_and_scales) {
-  Random random(47);
-  for (int64_t rows : {1, 4, 15, 16, 17, 31, 32})
-    for (int64_t units : {16, 48}) {
-      std::vector<uint32_t> x(rows * units), w(units * 32);
-      for (uint32_t& unit : x) unit = static_cast<uint32_t>(random.bits());
-      for (uint32_t& unit : w) unit = static_cast<uint32_t>(random.bits());
-      std::vector<float> x_scale(rows), w_scale(32), c(rows * 40), before;
-      std::vector<int32_t> w_sum(32);
-      for (float& scale : x_scale) scale = random.uniform(0.5f, 2);
-      for (float& scale : w_scale) scale = random.uniform(0.5f, 2);
-      for (int32_t& sum : w_sum) sum = static_cast<int32_t>(random.integer(-5000, 5000));
-      for (float& value : c) value = random.normal();
-      before = c;
-      cpu::amx_digit_tile<cpu::ModelTiles>(rows, units, x.data(), w.data(),
-                                           {x_scale.data(), w_scale.data(), w_sum.data(), 128},
-                                           c.data(), 40);
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t j = 0; j < 40; ++j) {
-          double want = before[r * 40 + j];
-          if (j < 32) {
-            int64_t sum = -128 * int64_t{w_sum[j]};
-            for (int64_t k = 0; k < units; ++k)
-              for (int shift = 0; shift < 32; shift += 8)
-                sum += static_cast<uint8_t>(x[r * units + k] >> shift) *
-                       static_cast<int8_t>(w[k * 32 + j] >> shift);
-            want += static_cast<double>(sum) * x_scale[r] * w_scale[j];
+  const auto check = [](const char* isa, auto digit_tile, bool with_next) {
+    Random random(47);
+    for (int64_t rows : {1, 4, 15, 16, 17, 31, 32, 33, 80, 256})
+      for (int64_t units : {16, 48, 560}) {
+        const int64_t padded = (rows + 15) / 16 * 16;
+        std::vector<uint32_t> x(rows * units), w(2 * units * 32);
+        for (uint32_t& unit : x) unit = static_cast<uint32_t>(random.bits());
+        for (uint32_t& unit : w) unit = static_cast<uint32_t>(random.bits());
+        std::vector<uint32_t> tiles(padded * units, 0u);
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t k = 0; k < units; ++k)
+            tiles[r / 16 * 16 * units + k / 16 * 256 + r % 16 * 16 + k % 16] = x[r * units + k];
+        std::vector<float> x_scale(rows), w_scale(32), c(rows * 40), before;
+        std::vector<int32_t> w_sum(32);
+        for (float& scale : x_scale) scale = random.uniform(0.5f, 2);
+        for (float& scale : w_scale) scale = random.uniform(0.5f, 2);
+        for (int32_t& sum : w_sum) sum = static_cast<int32_t>(random.integer(-5000, 5000));
+        for (float& value : c) value = random.normal();
+        before = c;
+        digit_tile(rows, units, tiles.data(), w.data(), with_next ? w.data() + units * 32 : nullptr,
+                   cpu::DigitScales{x_scale.data(), w_scale.data(), w_sum.data(), 128}, c.data(),
+                   int64_t{40});
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t j = 0; j < 40; ++j) {
+            float want = before[r * 40 + j];
+            if (j < 32) {
+              int32_t sum = -128 * w_sum[j];
+              for (int64_t k = 0; k < units; ++k)
+                for (int shift = 0; shift < 32; shift += 8)
+                  sum += static_cast<uint8_t>(x[r * units + k] >> shift) *
+                         static_cast<int8_t>(w[k * 32 + j] >> shift);
+              want = std::fmaf(static_cast<float>(sum), x_scale[r] * w_scale[j], want);
+            }
+            CHECK(c[r * 40 + j] == want, isa << ", " << rows << " rows, " << units << " units, at "
+                                             << r << ", " << j << ": " << c[r * 40 + j] << ", not "
+                                             << want);
           }
-          CHECK(
-              close(c[r * 40 + j], want, 1e-6, 1e-6 + 1e-6 * std::fabs(want - before[r * 40 + j])),
-              rows << " rows, at " << r << ", " << j << ": " << c[r * 40 + j] << ", not " << want);
-        }
+      }
+  };
+  for (bool with_next : {false, true}) {
+    check("model", cpu::amx_digit_tile<cpu::ModelTiles>, with_next);
+    for_each_isa([&](const std::string& isa) {
+      if (cpu::microkernels().digits_in_tiles)
+        check(isa.c_str(), cpu::microkernels().digit_tile, with_next);
+    });
+  }
+}
+
+// Sums are integers, and the rest of the two is the same: how a unit adds them up cannot matter.
+TEST(screen_estimates_are_the_same_bits_on_amx_and_vnni) {
+  Random random(49);
+  for (int64_t tokens : {1, 7, 40, 300})
+    for (int digits : {1, 2}) {
+      const SaeCase sae(Kind::kJumpRelu, 200, 500, MONOSEM_BFLOAT16, random);
+      const std::vector<float> x = random_tokens(tokens, 200, random);
+      Csr first;
+      bool any = false;
+      for_each_isa([&](const std::string& isa) {
+        if (isa != "amx" && (isa != "avx512" || cpu::microkernels().digit_bits < 8)) return;
+        cpu::ScreenCounts counts;
+        Csr got = screen(sae.encoder(), x, tokens, digits, MONOSEM_FAST, counts);
+        if (any) CHECK(same_bits(got.csr, first.csr), isa << ", " << tokens << " tokens");
+        first = std::move(got);
+        any = true;
+      });
     }
 }
 

@@ -1,12 +1,18 @@
 #pragma once
 
-// The screen's product on AMX: C[32 tokens][32 features] in four 16 x 16 tiles of 32-bit sums, two
-// tiles of x (16 tokens x 64 digits) against two of w (64 digits x 16 features), 16 units of depth
-// a step.
+// The screen's product on AMX: digits of up to 256 rows of x with one panel of 32 features.
+//
+// 32 rows at a time, C[32][32] in four 16 x 16 tiles of 32-bit sums: a step multiplies two tiles of
+// x (16 rows x 64 digits) with two of w (64 digits x 16 features). Four products keep the unit busy
+// for 64 cycles, four loads its ports for 32, so the second-level cache, where x and w lie, decides
+// how near one gets to its peak. While the unit works, the core has time for two things:
+//  - to fetch the next panel: w comes from memory, once for all rows of the tile.
+//  - to turn the last 32 rows of sums into floats.
 //
 // What is particular to the hardware sits behind `Tiles`: microkernels_amx.cpp runs it on the unit,
 // the tests on ModelTiles below, so that layout and edges are exercised where there is no AMX.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -14,112 +20,109 @@
 
 namespace monosem::cpu {
 
-/// The operand of ldtilecfg: palette 1, and per tile its bytes per row and its rows.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
+constexpr int kAmxRows = 256, kAmxColumns = 32;
+constexpr int kAmxGroup = 32;     // rows that are multiplied together
+constexpr int kAmxTileRows = 16;  // also the units of a row
+constexpr int kAmxTileUnits = 256;
 
-constexpr int kAmxRows = 32, kAmxColumns = 32, kAmxUnits = 16;
+/// One row of C: c += x_scale * w_scale * (sums - bias * w_sum), rounded as the kernels in vector
+/// registers round it. Inline, so that it is compiled with the instructions of whoever uses it.
+[[gnu::always_inline]] inline void add_scaled_sums(const int32_t* sums, const int32_t* bias,
+                                                   const float* w_scale, float x_scale, float* c) {
+  for (int j = 0; j < kAmxColumns; ++j)
+    c[j] = __builtin_fmaf(static_cast<float>(sums[j] - bias[j]), x_scale * w_scale[j], c[j]);
+}
 
+/// x is [rows / 16][units / 16][16 rows][16 units], zeros where rows are missing: every load of a
+/// tile is 1 KB without a gap, however long the rows.
 template <class Tiles>
 void amx_digit_tile(int64_t rows, int64_t units, const uint32_t* x, const uint32_t* w,
-                    const DigitScales& scales, float* c, int64_t c_stride) {
-  const int upper = static_cast<int>(rows < 16 ? rows : 16), lower = static_cast<int>(rows) - upper;
-  TileConfig config;
-  // 0-3: sums of (upper, left), (upper, right), (lower, left), (lower, right). 4, 5: x. 6, 7: w.
-  const int heights[8] = {upper, upper, lower, lower, upper, lower, 16, 16};
-  for (int tile = 0; tile < 8; ++tile) {
-    // A tile of no rows must be left out of the configuration altogether.
-    config.rows[tile] = static_cast<uint8_t>(heights[tile]);
-    config.row_bytes[tile] = heights[tile] == 0 ? 0 : 64;
-  }
-  alignas(64) int32_t sums[kAmxRows][kAmxColumns];
-  const int64_t x_bytes = units * 4, w_bytes = kAmxColumns * 4;
-  Tiles tiles(config);
-  tiles.template zero<0>();
-  tiles.template zero<1>();
-  if (lower > 0) {
+                    const uint32_t* next, const DigitScales& scales, float* c, int64_t c_stride) {
+  alignas(64) int32_t sums[2][kAmxGroup][kAmxColumns];
+  alignas(64) int32_t bias[kAmxColumns];
+  for (int j = 0; j < kAmxColumns; ++j) bias[j] = scales.bias * scales.w_sum[j];
+
+  constexpr int64_t kLineUnits = 16, kSumBytes = kAmxColumns * 4, kWeightBytes = kAmxColumns * 4;
+  const int64_t steps = units / kAmxTileRows, groups = (rows + kAmxGroup - 1) / kAmxGroup;
+  const int64_t step_lines = (kAmxColumns + groups - 1) / groups;
+  const int64_t step_rows = (kAmxGroup + steps - 1) / steps;
+  const uint32_t* const next_end = next == nullptr ? nullptr : next + units * kAmxColumns;
+
+  int64_t finished = 0;
+  const auto finish = [&](int64_t end) {
+    for (; finished < end; ++finished)
+      Tiles::add_scaled(sums[finished / kAmxGroup % 2][finished % kAmxGroup], bias, scales.w_scale,
+                        scales.x_scale[finished], c + finished * c_stride);
+  };
+  Tiles tiles;
+  for (int64_t row = 0; row < rows; row += kAmxGroup) {
+    // 0-3: sums of (upper, left), (upper, right), (lower, left), (lower, right). 4, 5: x. 6, 7: w.
+    const bool lower = rows - row > kAmxTileRows;
+    const uint32_t *upper_x = x + row * units, *lower_x = upper_x + kAmxTileRows * units;
+    tiles.template zero<0>();
+    tiles.template zero<1>();
     tiles.template zero<2>();
     tiles.template zero<3>();
-  }
-  for (int64_t k = 0; k < units; k += kAmxUnits) {
-    tiles.template load<4>(x + k, x_bytes);
-    tiles.template load<6>(w + k * kAmxColumns, w_bytes);
-    tiles.template load<7>(w + k * kAmxColumns + 16, w_bytes);
-    tiles.template multiply<0, 4, 6>();
-    tiles.template multiply<1, 4, 7>();
-    if (lower > 0) {
-      tiles.template load<5>(x + 16 * units + k, x_bytes);
-      tiles.template multiply<2, 5, 6>();
-      tiles.template multiply<3, 5, 7>();
+    for (int64_t step = 0; step < steps; ++step) {
+      const uint32_t* step_w = w + step * kAmxTileRows * kAmxColumns;
+      tiles.template load<4>(upper_x + step * kAmxTileUnits, 64);
+      tiles.template load<6>(step_w, kWeightBytes);
+      tiles.template multiply<0, 4, 6>();
+      tiles.template load<7>(step_w + kAmxTileRows, kWeightBytes);
+      tiles.template multiply<1, 4, 7>();
+      if (lower) {
+        tiles.template load<5>(lower_x + step * kAmxTileUnits, 64);
+        tiles.template multiply<2, 5, 6>();
+        tiles.template multiply<3, 5, 7>();
+      }
+      for (int64_t line = 0; line < step_lines && next < next_end; ++line, next += kLineUnits)
+        __builtin_prefetch(next, 0, 2);
+      finish(std::min(row, finished + step_rows));
     }
+    auto& group = sums[row / kAmxGroup % 2];
+    tiles.template store<0>(&group[0][0], kSumBytes);
+    tiles.template store<1>(&group[0][kAmxTileRows], kSumBytes);
+    tiles.template store<2>(&group[kAmxTileRows][0], kSumBytes);
+    tiles.template store<3>(&group[kAmxTileRows][kAmxTileRows], kSumBytes);
   }
-  tiles.template store<0>(&sums[0][0], w_bytes);
-  tiles.template store<1>(&sums[0][16], w_bytes);
-  if (lower > 0) {
-    tiles.template store<2>(&sums[16][0], w_bytes);
-    tiles.template store<3>(&sums[16][16], w_bytes);
-  }
-  Tiles::add_scaled(rows, &sums[0][0], scales, c, c_stride);
+  finish(rows);
 }
 
-/// c += x_scale * w_scale * (sums - bias * w_sum) for rows x 32 sums. Inline, so that it is
-/// compiled with the instructions of whoever uses it.
-[[gnu::always_inline]] inline void add_scaled_sums(int64_t rows, const int32_t* sums,
-                                                   const DigitScales& scales, float* c,
-                                                   int64_t c_stride) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int j = 0; j < kAmxColumns; ++j) {
-      const int32_t sum = sums[i * kAmxColumns + j] - scales.bias * scales.w_sum[j];
-      c[i * c_stride + j] += static_cast<float>(sum) * (scales.x_scale[i] * scales.w_scale[j]);
-    }
-}
-
-/// The tiles in plain C++, as the manual defines them; touching what the configuration leaves out
-/// is an error there and an assertion of the tests here.
+/// The tiles in plain C++, as the manual defines them: eight of 16 rows of 64 bytes.
 class ModelTiles {
  public:
-  explicit ModelTiles(const TileConfig& config) : config_(config) {}
-
   template <int kTile>
   void zero() {
     std::memset(bytes_[kTile], 0, sizeof bytes_[kTile]);
   }
   template <int kTile>
   void load(const void* from, int64_t stride) {
-    for (int row = 0; row < config_.rows[kTile]; ++row)
-      std::memcpy(bytes_[kTile][row], static_cast<const char*>(from) + row * stride,
-                  config_.row_bytes[kTile]);
+    for (int row = 0; row < 16; ++row)
+      std::memcpy(bytes_[kTile][row], static_cast<const char*>(from) + row * stride, 64);
   }
   template <int kTile>
   void store(void* to, int64_t stride) const {
-    for (int row = 0; row < config_.rows[kTile]; ++row)
-      std::memcpy(static_cast<char*>(to) + row * stride, bytes_[kTile][row],
-                  config_.row_bytes[kTile]);
+    for (int row = 0; row < 16; ++row)
+      std::memcpy(static_cast<char*>(to) + row * stride, bytes_[kTile][row], 64);
   }
   /// Unsigned bytes of x times signed bytes of w, four per 32-bit sum.
   template <int kSum, int kX, int kW>
   void multiply() {
-    for (int m = 0; m < config_.rows[kSum]; ++m)
-      for (int n = 0; n < config_.row_bytes[kSum] / 4; ++n) {
+    for (int m = 0; m < 16; ++m)
+      for (int n = 0; n < 16; ++n) {
         int32_t sum;
         std::memcpy(&sum, &bytes_[kSum][m][4 * n], 4);
-        for (int k = 0; k < config_.row_bytes[kX]; ++k)
+        for (int k = 0; k < 64; ++k)
           sum += bytes_[kX][m][k] * static_cast<int8_t>(bytes_[kW][k / 4][4 * n + k % 4]);
         std::memcpy(&bytes_[kSum][m][4 * n], &sum, 4);
       }
   }
-  static void add_scaled(int64_t rows, const int32_t* sums, const DigitScales& scales, float* c,
-                         int64_t c_stride) {
-    add_scaled_sums(rows, sums, scales, c, c_stride);
+  static void add_scaled(const int32_t* sums, const int32_t* bias, const float* w_scale,
+                         float x_scale, float* c) {
+    add_scaled_sums(sums, bias, w_scale, x_scale, c);
   }
 
  private:
-  TileConfig config_;
   uint8_t bytes_[8][16][64] = {};
 };
 

@@ -58,7 +58,7 @@ struct DigitTiles {
 
 template <int kRows, int kVectors>
 void digit_tile(int64_t rows, int64_t units, const uint32_t* x, const uint32_t* w,
-                const DigitScales& scales, float* c, int64_t c_stride) {
+                const uint32_t* /*next*/, const DigitScales& scales, float* c, int64_t c_stride) {
   static constexpr DigitTiles<kRows, kVectors> tiles;
   tiles.tile[rows - 1](units, x, w, scales, c, c_stride);
 }
