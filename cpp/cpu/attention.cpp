@@ -171,7 +171,7 @@ class Block {
       for (int64_t r = 0; r < rows; r += kernels_.tile_rows)
         if (j < depth_of(r, key, n))
           tile(r)(s_.d_head, packed_queries_.get() + r * s_.d_head, packed_.get() + j * s_.d_head,
-                  scores(r) + j, s_.score_width, false);
+                  scores(r) + j, s_.score_width, false, {});
   }
 
   void add_panels(int64_t key, int64_t n, float* sums) const {
@@ -182,7 +182,7 @@ class Block {
     for (int64_t j = 0; j < s_.d_head; j += columns)
       for (int64_t r = 0; r < rows; r += kernels_.tile_rows)
         tile(r)(depth_of(r, key, n), weights_.get() + r * n, packed_.get() + j * n,
-                sums + r * s_.sum_width + j, s_.sum_width, true);
+                sums + r * s_.sum_width + j, s_.sum_width, true, {});
   }
 
   /// The kernel of the panel at row r.

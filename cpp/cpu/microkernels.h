@@ -20,6 +20,14 @@ struct ThresholdVectors {
   const float* bias;
 };
 
+/// What a tile fetches into the second-level cache on its way, `step` bytes further at every step
+/// of the depth: what the tiles after it read first. A single tile would wait for memory, many can
+/// share a panel among them. Null: nothing.
+struct Ahead {
+  const void* from = nullptr;
+  int64_t step = 0;
+};
+
 /// How a tile of digits becomes float32: c += x_scale * w_scale * (sum - bias * w_sum).
 struct DigitScales {
   const float* x_scale;  // [rows]
@@ -59,7 +67,7 @@ struct Microkernels {
   int tile_columns;  // columns of every tile
   /// c[rows][tile_columns] (+)= a . b ; tile[rows - 1] is the kernel of that many rows.
   using Tile = void (*)(int64_t depth, const float* a, const float* b, float* c, int64_t c_stride,
-                        bool accumulate);
+                        bool accumulate, Ahead ahead);
   Tile tile[kMaxTileRows];
   /// dst[k][r] = src[r][k] for `rows` rows of float32 `stride` apart; dst has `dst_stride` floats
   /// per k. May write up to 16 floats past each dst row, later rows repair it: leave 64 bytes of

@@ -60,57 +60,95 @@ void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& 
   });
 }
 
+/// x in panels of one register tile's rows, as even as they can be, depth block by depth block: in
+/// the order in which the tiles read it.
+class PackedTokens {
+ public:
+  PackedTokens(const Microkernels& kernels, const float* x, int64_t tokens, int64_t d_in)
+      : tokens_(tokens),
+        d_in_(d_in),
+        depth_blocks_(divide_up(d_in, kTileDepth)),
+        starts_(divide_up(tokens, kernels.tile_rows) + 1) {
+    for (int64_t p = 0; p <= panels(); ++p) starts_[p] = p * tokens / panels();
+    floats_ = Memory<float>(tokens * d_in + depth_blocks_ * panels() * kSlack);
+    ThreadPool::instance().run(panels(), 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t p = begin; p < end; ++p)
+        for (int64_t d = 0; d < depth_blocks_; ++d)
+          pack_panels(kernels, {x + token(p) * d_in + first(d), MONOSEM_FLOAT32, d_in, 1}, rows(p),
+                      depth(d), at(d, p), rows(p));
+    });
+  }
+
+  int64_t panels() const { return static_cast<int64_t>(starts_.size()) - 1; }
+  /// Panel p holds tokens [token(p), token(p + 1)).
+  int64_t token(int64_t panel) const { return starts_[panel]; }
+  int64_t rows(int64_t panel) const { return starts_[panel + 1] - starts_[panel]; }
+  int64_t depth_blocks() const { return depth_blocks_; }
+  int64_t first(int64_t d) const { return d * d_in_ / depth_blocks_; }
+  int64_t depth(int64_t d) const { return first(d + 1) - first(d); }
+  float* at(int64_t d, int64_t panel) const {
+    return floats_.get() + first(d) * tokens_ + token(panel) * depth(d) +
+           (d * panels() + panel) * kSlack;
+  }
+
+ private:
+  static constexpr int64_t kSlack = 16;  // of pack_panels
+  int64_t tokens_, d_in_, depth_blocks_;
+  std::vector<int64_t> starts_;  // [panels + 1]
+  Memory<float> floats_;
+};
+
+/// sums[tokens of panels p0 to p1][features] of features [first, first + count). While it
+/// multiplies with one panel of weights, the tiles share the fetching of the next: straight from
+/// memory it is late for its first tile, however far that looks ahead. `after` is what follows the
+/// last panel.
+void panel_sums(const Microkernels& kernels, const PackedTokens& x, int64_t p0, int64_t p1,
+                const float* w, int64_t d_in, int64_t count, const float* after, float* sums,
+                int64_t stride) {
+  const int64_t width = kernels.tile_columns;
+  const int64_t line = divide_up(width * static_cast<int64_t>(sizeof(float)), p1 - p0);
+  for (int64_t d = 0; d < x.depth_blocks(); ++d) {
+    const int64_t k = x.first(d), depth = x.depth(d);
+    for (int64_t column = 0; column < count; column += width) {
+      const float* panel = w + column * d_in + k * width;
+      const float* next = column + width < count     ? panel + width * d_in
+                          : d + 1 < x.depth_blocks() ? w + (k + depth) * width
+                                                     : after;
+      const char* ahead = reinterpret_cast<const char*>(next);
+      for (int64_t p = p0; p < p1; ++p, ahead += line * depth)
+        kernels.tile[x.rows(p) - 1](depth, x.at(d, p), panel,
+                                    sums + (x.token(p) - x.token(p0)) * stride + column, stride,
+                                    d > 0, {ahead, line});
+    }
+  }
+}
+
 /// Many tokens: packed panels of x against packed panels of W_enc, the plan's or (null) our own.
 void sums_by_panels(const monosem_sae_encoder& e, const float* w_panels, const Pieces& pieces,
                     const float* x, int64_t tokens, const Epilogue& epilogue) {
   const Microkernels& kernels = microkernels();
-  const int64_t width = kernels.tile_columns, depth_blocks = divide_up(e.d_in, kTileDepth);
-  // Even panels of x: panel p holds tokens [token_of(p), token_of(p + 1)).
-  const int64_t panels = divide_up(tokens, kernels.tile_rows);
-  const auto token_of = [&](int64_t panel) { return panel * tokens / panels; };
-  const Memory<float> packed(tokens * e.d_in + 16);
-  ThreadPool& pool = ThreadPool::instance();
-  pool.run(panels, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t token = token_of(p), height = token_of(p + 1) - token;
-      // A panel's last rows spill up to 64 bytes into the next one, which another thread may
-      // already have packed: so pack aside and copy.
-      static thread_local Scratch panel;
-      float* aside = panel.floats(height * e.d_in + 16);
-      pack_panels(kernels, {x + token * e.d_in, MONOSEM_FLOAT32, e.d_in, 1}, height, e.d_in, aside,
-                  height);
-      std::copy_n(aside, height * e.d_in, packed.get() + token * e.d_in);
-    }
-  });
+  const PackedTokens packed(kernels, x, tokens, e.d_in);
+  const int64_t panels = packed.panels();
   const int64_t panels_per_tile = std::max<int64_t>(1, kTileTokens / kernels.tile_rows);
-  pool.run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
+  ThreadPool::instance().run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
     static thread_local Scratch scratch, weights;
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t first = piece * pieces.width, count = std::min(pieces.width, e.d_sae - first);
-      const float* w = nullptr;
+      const float *w, *after;
       if (w_panels != nullptr) {
         w = w_panels + first * e.d_in;
+        after = w + count * e.d_in;
       } else {
         float* packed_here = weights.floats(pieces.width * e.d_in + 16);
         pack_features(e, kernels, first, count, packed_here);
-        w = packed_here;
+        w = after = packed_here;
       }
       for (int64_t p0 = 0; p0 < panels; p0 += panels_per_tile) {
         const int64_t p1 = std::min(panels, p0 + panels_per_tile);
-        const int64_t token0 = token_of(p0), rows = token_of(p1) - token0;
+        const int64_t token0 = packed.token(p0), rows = packed.token(p1) - token0;
         float* sums = scratch.floats(rows * pieces.width);
-        for (int64_t d = 0; d < depth_blocks; ++d) {
-          const int64_t k = d * e.d_in / depth_blocks, depth = (d + 1) * e.d_in / depth_blocks - k;
-          for (int64_t column = 0; column < count; column += width) {
-            const float* b = w + column * e.d_in + k * width;
-            for (int64_t p = p0; p < p1; ++p) {
-              const int64_t token = token_of(p), height = token_of(p + 1) - token;
-              kernels.tile[height - 1](depth, packed.get() + token * e.d_in + k * height, b,
-                                       sums + (token - token0) * pieces.width + column,
-                                       pieces.width, d > 0);
-            }
-          }
-        }
+        panel_sums(kernels, packed, p0, p1, w, e.d_in, count, p1 < panels ? w : after, sums,
+                   pieces.width);
         epilogue(piece, first, count, token0, rows, sums, pieces.width);
       }
     }

@@ -357,7 +357,7 @@ void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t tok
     const int64_t height = float_height(kernels, rows, r);
     kernels.tile[height - 1](keep, tokens.kept.get() + (first + r) * keep,
                              form.kept_panels.get() + feature * keep, c + r * c_stride, c_stride,
-                             false);
+                             false, {});
     r += height;
   }
   const DigitScales scales{tokens.scale.data() + first * tokens.digits, form.scale.get() + feature,

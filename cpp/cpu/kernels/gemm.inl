@@ -5,7 +5,7 @@
 /// Per step it loads kVectors vectors of b and broadcasts kRows values of a.
 template <int kRows, int kVectors>
 void gemm_tile(int64_t depth, const float* a, const float* b, float* c, int64_t c_stride,
-               bool accumulate) {
+               bool accumulate, Ahead ahead) {
   using Float = Simd::Float;
   constexpr int kLanes = Simd::kLanes, kColumns = kVectors * kLanes;
   Float sum[kRows][kVectors];
@@ -14,15 +14,15 @@ void gemm_tile(int64_t depth, const float* a, const float* b, float* c, int64_t 
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j)
       sum[i][j] = accumulate ? Simd::load(c + i * c_stride + j * kLanes) : Simd::zero();
+  const char* fetched = static_cast<const char*>(ahead.from);
+  if (fetched == nullptr) fetched = reinterpret_cast<const char*>(b);
 #pragma GCC unroll 2
   for (int64_t k = 0; k < depth; ++k) {
+    __builtin_prefetch(fetched, 0, 2);
+    fetched += ahead.step;
     Float row[kVectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) {
-      row[j] = Simd::load(b + j * kLanes);
-      // 16 steps ahead: the panel streams from the second-level cache or beyond.
-      if (j * kLanes % 16 == 0) __builtin_prefetch(b + 16 * kColumns + j * kLanes);
-    }
+    for (int j = 0; j < kVectors; ++j) row[j] = Simd::load(b + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       const Float value = Simd::broadcast(a[i]);
