@@ -16,11 +16,13 @@
 #include "cpu/ops.h"
 #include "cpu/scratch.h"
 #include "peak.h"
+#include "synthetic.h"
 #include "test/random.h"
 
 namespace {
 
 using namespace monosem;
+using bench::normals;
 using cpu::Memory;
 
 std::vector<std::string> words;
@@ -69,15 +71,6 @@ void report(const std::string& name, Seconds time, double flops, double bytes,
               100 * flops / time.median / peak, bytes / time.median * 1e-9,
               100 * bytes / time.median / bandwidth, note.c_str());
   std::fflush(stdout);
-}
-
-Memory<float> normals(int64_t count, double scale, uint64_t seed) {
-  Memory<float> values(count);
-  ThreadPool::instance().run(count, 1 << 16, [&](int64_t begin, int64_t end, int) {
-    test::Random random(seed + static_cast<uint64_t>(begin));
-    for (int64_t i = begin; i < end; ++i) values[i] = static_cast<float>(scale) * random.normal();
-  });
-  return values;
 }
 
 monosem_view matrix(float* data, int64_t rows, int64_t columns) {
@@ -135,20 +128,11 @@ void release(monosem_csr& csr) {
   cpu::release(csr.values);
 }
 
-/// Gaussian weights and inputs, and thresholds that leave `active` features per token.
 void bench_sae(int64_t d_in, int64_t d_sae, int64_t active) {
   const std::string shape = std::to_string(d_in) + " x " + std::to_string(d_sae);
   if (!maybe_wanted("encode " + shape) && !maybe_wanted("decode " + shape)) return;
-  const Memory<float> w = normals(d_in * d_sae, 1 / std::sqrt(d_in), 3),
-                      w_dec = normals(d_in * d_sae, 1, 4);
-  const std::vector<float> bias(d_sae, 0.0f), b_dec(d_in, 0.1f);
-  // P(normal > theta) = active / d_sae, by bisection.
-  double low = 0, high = 8;
-  for (int i = 0; i < 60; ++i)
-    (0.5 * std::erfc((low + high) / 2 / std::sqrt(2)) > static_cast<double>(active) / d_sae
-         ? low
-         : high) = (low + high) / 2;
-  const std::vector<float> theta(d_sae, static_cast<float>(low));
+  const bench::SyntheticSae sae(d_in, d_sae, active);
+  const std::vector<float> theta(d_sae, 0.0f);
   const struct {
     const char* name;
     int32_t precision;
@@ -157,10 +141,11 @@ void bench_sae(int64_t d_in, int64_t d_sae, int64_t active) {
                     {"certified", MONOSEM_CERTIFIED},
                     {"fast", MONOSEM_FAST}};
   for (int64_t k : {int64_t{0}, int64_t{64}}) {
-    monosem_sae_plan* plan = cpu::sae_plan({d_in, d_sae, matrix(w.get(), d_in, d_sae), bias.data(),
-                                            theta.data(), nullptr, bias.data(), nullptr, k});
+    monosem_sae_plan* plan =
+        cpu::sae_plan({d_in, d_sae, matrix(sae.w_enc.get(), d_in, d_sae), sae.bias.data(),
+                       theta.data(), nullptr, sae.bias.data(), nullptr, k});
     for (int64_t tokens : {1, 8, 32, 512}) {
-      const Memory<float> x = normals(tokens * d_in, 1, 5);
+      const Memory<float> x = sae.tokens(tokens, 2);
       for (const auto& precision : precisions) {
         const std::string name = std::string("encode ") + shape + (k > 0 ? " top 64" : "") +
                                  " batch " + std::to_string(tokens) + " " + precision.name;
@@ -202,8 +187,8 @@ void bench_sae(int64_t d_in, int64_t d_sae, int64_t active) {
                           offsets.data(), indices.data(), values.data()};
     monosem_decode d{};
     d.acts = &csr;
-    d.w_dec = matrix(w_dec.get(), d_sae, d_in);
-    d.b_dec = b_dec.data();
+    d.w_dec = matrix(sae.w_dec.get(), d_sae, d_in);
+    d.b_dec = sae.offset.data();
     d.out = out.get();
     d.x = x.get();
     d.error = error.get();
