@@ -26,8 +26,8 @@ int64_t candidates(const float* sums, int64_t count, const BoundRow& b, uint32_t
   return found;
 }
 
-/// kTokens (1 or 4) rows of x against one row of w. A pair's two accumulators and the order of
-/// their sum are the same for either, so that it does not depend on its company. `next` are the
+/// kTokens (1 to 4) rows of x against one row of w. A pair's two accumulators and the order of
+/// their sum are the same for all, so that it does not depend on its company. `next` are the
 /// tokens to come.
 template <int kTokens, class T>
 void dot_tokens(const T* w, const float* x, int64_t x_stride, const uint32_t* tokens,
@@ -71,7 +71,10 @@ void dot_gathered_of(const T* w, const float* x, int64_t x_stride, const uint32_
   for (; i + 4 <= count; i += 4)
     dot_tokens<4>(w, x, x_stride, tokens + i, tokens + (i + 8 <= count ? i + 4 : i), depth,
                   sums + i);
-  for (; i < count; ++i) dot_tokens<1>(w, x, x_stride, tokens + i, tokens + i, depth, sums + i);
+  const uint32_t* rest = tokens + i;
+  if (count - i == 3) dot_tokens<3>(w, x, x_stride, rest, rest, depth, sums + i);
+  if (count - i == 2) dot_tokens<2>(w, x, x_stride, rest, rest, depth, sums + i);
+  if (count - i == 1) dot_tokens<1>(w, x, x_stride, rest, rest, depth, sums + i);
 }
 
 void dot_gathered(const void* w, int32_t dtype, const float* x, int64_t x_stride,
