@@ -17,11 +17,8 @@ constexpr int64_t kLeastFeatures = 1024, kLeastInputs = 128;
 // Up to here an encode waits for its weights: digits of 14 bits cost nothing and a quarter of the
 // bytes of float32 are read.
 constexpr int64_t kMemoryBound = 8;
-// The first block of a call is small, to see the share of candidates before spending more.
-constexpr int64_t kFirstBlock = 64;
-// Share of all pairs above which finer digits, then float32, take over; and above which even this
-// block is better done in float32.
-constexpr double kFewCandidates = 0.05, kMostCandidates = 0.15;
+// Share of all pairs above which finer digits pay, and above which, with those, float32 does.
+constexpr double kFewCandidates = 0.05, kMostCandidates = 0.10;
 
 }  // namespace
 
@@ -54,30 +51,28 @@ bool encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int
   ScreenCounts counts;
   std::vector<TokenBlock> blocks;
   const int64_t block_tokens = tokens_per_block(e);
-  for (int64_t token = 0; token < tokens;) {
+  for (int64_t token = 0; token < tokens; token += block_tokens) {
     poll();
-    const int64_t most_tokens = token == 0 && tokens > 2 * kFirstBlock ? kFirstBlock : block_tokens;
-    const int64_t count = std::min({most_tokens, block_tokens, tokens - token});
+    const int64_t count = std::min(block_tokens, tokens - token);
     const float* from = x + token * e.d_in;
     const double pairs = static_cast<double>(count) * static_cast<double>(e.d_sae);
+    const auto screen = e.k > 0 ? screen_top_k : screen_threshold;
     TokenBlock block;
-    if (screening) {
-      const auto screen = e.k > 0 ? screen_top_k : screen_threshold;
+    while (screening && block.pieces.empty()) {
+      const double share = digits == 1 ? kFewCandidates : kMostCandidates;
       ScreenCounts found;
-      screening = screen(plan, from, count, digits, precision,
-                         static_cast<int64_t>(pairs * kMostCandidates), block, found);
-      if (screening) {
+      if (screen(plan, from, count, digits, precision, static_cast<int64_t>(pairs * share), block,
+                 found)) {
         screened += count;
         counts.add(found);
-        if (static_cast<double>(found.candidates) > pairs * kFewCandidates) {
-          if (digits == 2) screening = false;
-          digits = 2;
-        }
+      } else if (digits == 1) {
+        digits = 2;
+      } else {
+        screening = false;
       }
     }
     if (block.pieces.empty()) block = encode_block_float32(e, panels, from, count);
     blocks.push_back(std::move(block));
-    token += count;
   }
   merge_hits(blocks, tokens, e.d_sae, out);
 

@@ -13,6 +13,8 @@ namespace {
 // Rows of sums that a piece computes before it looks at them: 256 x 256 floats in the second-level
 // cache.
 constexpr int64_t kTileTokens = 256;
+constexpr int64_t kSampled = 8;  // one piece in so many
+
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// float32's verdict on a pair's x . w. Returns the value, 0 when inactive.
@@ -31,12 +33,15 @@ Pieces cut_features(const ScreenForm& form, int64_t d_sae) {
 }
 
 void estimate(const ScreenForm& form, const ScreenTokens& tokens, int64_t d_sae,
-              const Pieces& pieces, const Epilogue& epilogue) {
+              const Pieces& pieces, Part part, const Epilogue& epilogue) {
   const int64_t together =
       std::max<int64_t>(1, kTileTokens * tokens.digits / form.kernels->digit_rows);
-  ThreadPool::instance().run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
+  const int64_t sampled = divide_up(pieces.count, kSampled);
+  const int64_t count_of_part = part == Part::kSample ? sampled : pieces.count - sampled;
+  ThreadPool::instance().run(count_of_part, 1, [&](int64_t begin, int64_t end, int) {
     static thread_local Scratch scratch;
-    for (int64_t piece = begin; piece < end; ++piece) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t piece = part == Part::kSample ? i * kSampled : i + i / (kSampled - 1) + 1;
       const int64_t first = piece * pieces.width, count = std::min(pieces.width, d_sae - first);
       for (int64_t p0 = 0; p0 < tokens.panels; p0 += together) {
         const int64_t p1 = std::min(tokens.panels, p0 + together);
@@ -125,28 +130,30 @@ bool screen_threshold(monosem_sae_plan& plan, const float* x, int64_t tokens, in
   const Pieces pieces = cut_features(form, e.d_sae);
   std::vector<Candidates> found(pieces.count);
   std::atomic<int64_t> total{0};
-  estimate(form, quantised, e.d_sae, pieces,
-           [&](int64_t piece, int64_t first, int64_t count, int64_t token, int64_t rows,
-               const float* sums, int64_t stride) {
-             Candidates& pairs = found[piece];
-             const int64_t before = pairs.used;
-             // The total only grows: once it is too large the block is lost whatever follows.
-             if (total.load(std::memory_order_relaxed) > most) return;
-             for (int64_t row = 0; row < rows; ++row) {
-               BoundRow bound = bound_of(quantised, token + row, precision);
-               bound.w_norm = form.norm.get() + first;
-               bound.w_error = form.error.get() + first;
-               bound.limit = form.limit.get() + first;
-               pairs.reserve(count);
-               const int64_t hits = form.kernels->candidates(
-                   sums + row * stride, count, bound, static_cast<uint32_t>(first),
-                   pairs.features.data() + pairs.used, pairs.sums.data() + pairs.used);
-               std::fill_n(pairs.tokens.data() + pairs.used, hits,
-                           static_cast<uint32_t>(token + row));
-               pairs.used += hits;
-             }
-             total.fetch_add(pairs.used - before, std::memory_order_relaxed);
-           });
+  const auto collect = [&](int64_t piece, int64_t first, int64_t count, int64_t token, int64_t rows,
+                           const float* sums, int64_t stride) {
+    Candidates& pairs = found[piece];
+    const int64_t before = pairs.used;
+    // The total only grows: once it is too large the block is lost whatever follows.
+    if (total.load(std::memory_order_relaxed) > most) return;
+    for (int64_t row = 0; row < rows; ++row) {
+      BoundRow bound = bound_of(quantised, token + row, precision);
+      bound.w_norm = form.norm.get() + first;
+      bound.w_error = form.error.get() + first;
+      bound.limit = form.limit.get() + first;
+      pairs.reserve(count);
+      const int64_t hits = form.kernels->candidates(
+          sums + row * stride, count, bound, static_cast<uint32_t>(first),
+          pairs.features.data() + pairs.used, pairs.sums.data() + pairs.used);
+      std::fill_n(pairs.tokens.data() + pairs.used, hits, static_cast<uint32_t>(token + row));
+      pairs.used += hits;
+    }
+    total.fetch_add(pairs.used - before, std::memory_order_relaxed);
+  };
+  estimate(form, quantised, e.d_sae, pieces, Part::kSample, collect);
+  const int64_t sampled = divide_up(pieces.count, kSampled);
+  if (total > most / pieces.count * sampled) return false;
+  estimate(form, quantised, e.d_sae, pieces, Part::kRest, collect);
   if (total > most) return false;
 
   block = {tokens, std::vector<Hits>(pieces.count)};

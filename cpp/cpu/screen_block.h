@@ -11,9 +11,14 @@ namespace monosem::cpu {
 
 Pieces cut_features(const ScreenForm& form, int64_t d_sae);
 
-/// Estimated centred sums of all pairs, pieces in parallel, tokens ascending within a piece.
+/// Every eighth piece is a sample of the features: what they show decides how the rest is done. It
+/// depends on the data alone, so a call takes the same path whenever it is repeated.
+enum class Part { kSample, kRest };
+
+/// Estimated centred sums of all pairs of a part, pieces in parallel, tokens ascending within a
+/// piece.
 void estimate(const ScreenForm& form, const ScreenTokens& tokens, int64_t d_sae,
-              const Pieces& pieces, const Epilogue& epilogue);
+              const Pieces& pieces, Part part, const Epilogue& epilogue);
 
 /// The bound of one token, without its vectors; 0 where the precision asks for estimates only (but
 /// NaN stays, and 0 times a norm that is not finite is NaN: such pairs are always candidates).

@@ -102,16 +102,16 @@ bool screen_top_k(monosem_sae_plan& plan, const float* x, int64_t tokens, int di
   const Pieces pieces = cut_features(form, e.d_sae);
   ThreadPool& pool = ThreadPool::instance();
   const Memory<float> scores(tokens * e.d_sae);
-  estimate(
-      form, quantised, e.d_sae, pieces,
-      [&](int64_t, int64_t first, int64_t count, int64_t token, int64_t rows, float* sums,
-          int64_t stride) {
-        for (int64_t row = 0; row < rows; ++row) {
-          kernels.affine(sums + row * stride, count, e.scale == nullptr ? nullptr : e.scale + first,
-                         space.bias.data() + first);
-          std::copy_n(sums + row * stride, count, scores.get() + (token + row) * e.d_sae + first);
-        }
-      });
+  const auto collect = [&](int64_t, int64_t first, int64_t count, int64_t token, int64_t rows,
+                           float* sums, int64_t stride) {
+    for (int64_t row = 0; row < rows; ++row) {
+      kernels.affine(sums + row * stride, count, e.scale == nullptr ? nullptr : e.scale + first,
+                     space.bias.data() + first);
+      std::copy_n(sums + row * stride, count, scores.get() + (token + row) * e.d_sae + first);
+    }
+  };
+  estimate(form, quantised, e.d_sae, pieces, Part::kSample, collect);
+  estimate(form, quantised, e.d_sae, pieces, Part::kRest, collect);
 
   // exact[i] = float32's score of pair i, for the places listed by piece of the features.
   using Places = std::vector<std::vector<uint32_t>>;

@@ -93,28 +93,28 @@ inline void check_bound(const ScreenData& data, int64_t d_in, int64_t d_sae, int
   for (size_t i = 0; i < centred.size(); ++i) centred[i] -= form.center[i % form.center.size()];
   const cpu::Pieces pieces = cpu::cut_features(form, d_sae);
   std::vector<BoundCheck> found(pieces.count);
-  cpu::estimate(form, quantised, d_sae, pieces,
-                [&](int64_t piece, int64_t first, int64_t count, int64_t token, int64_t rows,
-                    const float* sums, int64_t stride) {
-                  for (int64_t r = 0; r < rows; ++r)
-                    for (int64_t j = 0; j < count; ++j) {
-                      const int64_t t = token + r, f = first + j;
-                      double parts[8] = {};  // as vectors: this loop is all of the time
-                      for (int64_t i = 0; i < d_in; i += 8)
-                        for (int64_t j8 = 0; j8 < std::min<int64_t>(8, d_in - i); ++j8)
-                          parts[j8] += centred[t * d_in + i + j8] * wide[f * d_in + i + j8];
-                      double truth = 0;
-                      for (const double part : parts) truth += part;
-                      const double margin =
-                          static_cast<double>(quantised.by_norm[t]) * form.norm[f] +
-                          static_cast<double>(quantised.by_error[t]) * form.error[f];
-                      const double off = std::fabs(sums[r * stride + j] - truth);
-                      BoundCheck& c = found[piece];
-                      ++c.pairs;
-                      c.violations += !(off <= margin);
-                      if (margin > 0) c.error_to_margin = std::max(c.error_to_margin, off / margin);
-                    }
-                });
+  const auto compare = [&](int64_t piece, int64_t first, int64_t count, int64_t token, int64_t rows,
+                           const float* sums, int64_t stride) {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t t = token + r, f = first + j;
+        double parts[8] = {};  // as vectors: this loop is all of the time
+        for (int64_t i = 0; i < d_in; i += 8)
+          for (int64_t j8 = 0; j8 < std::min<int64_t>(8, d_in - i); ++j8)
+            parts[j8] += centred[t * d_in + i + j8] * wide[f * d_in + i + j8];
+        double truth = 0;
+        for (const double part : parts) truth += part;
+        const double margin = static_cast<double>(quantised.by_norm[t]) * form.norm[f] +
+                              static_cast<double>(quantised.by_error[t]) * form.error[f];
+        const double off = std::fabs(sums[r * stride + j] - truth);
+        BoundCheck& c = found[piece];
+        ++c.pairs;
+        c.violations += !(off <= margin);
+        if (margin > 0) c.error_to_margin = std::max(c.error_to_margin, off / margin);
+      }
+  };
+  for (const cpu::Part part : {cpu::Part::kSample, cpu::Part::kRest})
+    cpu::estimate(form, quantised, d_sae, pieces, part, compare);
   for (const BoundCheck& c : found) {
     check.pairs += c.pairs;
     check.violations += c.violations;
