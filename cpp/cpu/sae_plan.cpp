@@ -14,13 +14,10 @@ Operand encoder_operand(const monosem_sae_encoder& encoder) {
 
 void pack_features(const monosem_sae_encoder& e, const Microkernels& kernels, int64_t first,
                    int64_t count, float* to) {
-  const int64_t width = kernels.tile_columns;
-  const Operand w = encoder_operand(e);
-  for (int64_t f = first; f < first + count; f += width, to += width * e.d_in) {
-    const int64_t lanes = std::min(width, e.d_sae - f);
-    if (lanes < width) std::fill_n(to, width * e.d_in, 0.0f);
-    pack_panels(kernels, w.at(f, 0), lanes, e.d_in, to, width);
-  }
+  const int64_t width = kernels.tile_columns, lanes = std::min(count, e.d_sae - first);
+  const int64_t whole = lanes / width * width;
+  if (whole < lanes) std::fill_n(to + whole * e.d_in, width * e.d_in, 0.0f);
+  pack_panels(kernels, encoder_operand(e).at(first, 0), lanes, e.d_in, to, width);
 }
 
 const float* PanelsUse::get() {

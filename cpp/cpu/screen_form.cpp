@@ -34,29 +34,40 @@ float lowered(double limit) {
 
 float raised(double bound) { return static_cast<float>(bound * (1 + kBoundSlack) + 0x1p-140); }
 
+/// The sum of term(i) over [0, count), in four parts so that the additions overlap.
+template <class Term>
+double sum_of(int64_t count, const Term& term) {
+  double parts[4] = {};
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int64_t part = 0; part < 4; ++part) parts[part] += term(i + part);
+  for (; i < count; ++i) parts[0] += term(i);
+  return (parts[0] + parts[1]) + (parts[2] + parts[3]);
+}
+
 /// Digits of one feature, and what quantising them cost.
 void quantise_feature(const float* w, int64_t d_in, int8_t* digits, ScreenForm& form, int64_t f) {
   float largest = 0;
-  double norm = 0;
-  for (int64_t i = 0; i < d_in; ++i) {
-    largest = std::max(largest, std::fabs(w[i]));
-    norm += static_cast<double>(w[i]) * w[i];
-  }
+  for (int64_t i = 0; i < d_in; ++i) largest = std::max(largest, std::fabs(w[i]));
+  const double norm = sum_of(d_in, [&](int64_t i) { return static_cast<double>(w[i]) * w[i]; });
   const float inverse = kWeightDigits / largest;
   // Weights that are not finite, or too small to scale, keep digits of 0: then all of the weight is
   // error, or NaN, and the feature is always a candidate.
   const bool usable = std::isfinite(norm) && largest > 0 && std::isfinite(inverse);
   const float scale = usable ? largest / kWeightDigits : 0.0f;
-  double error = 0, kept = 0;
   int32_t sum = 0;
+  int64_t squares = 0;
   for (int64_t i = 0; i < d_in; ++i) {
-    const int digit = usable ? static_cast<int>(std::nearbyint(w[i] * inverse)) : 0;
+    const int digit = usable ? static_cast<int>(std::lrintf(w[i] * inverse)) : 0;
     digits[i] = static_cast<int8_t>(digit);
     sum += digit;
-    const double quantised = static_cast<double>(scale) * digit, off = w[i] - quantised;
-    error += off * off;
-    kept += quantised * quantised;
+    squares += digit * digit;
   }
+  const double error = sum_of(d_in, [&](int64_t i) {
+    const double off = w[i] - static_cast<double>(scale) * digits[i];
+    return off * off;
+  });
+  const double kept = static_cast<double>(scale) * scale * static_cast<double>(squares);
   form.scale[f] = scale;
   form.sum[f] = sum;
   form.norm[f] = raised(std::sqrt(norm));
@@ -81,23 +92,11 @@ void build_rows(const monosem_sae_encoder& e, ScreenForm& form) {
   form.own_rows = Memory<char>(e.d_sae * e.d_in * item);
   form.rows = {form.own_rows.get(), w.dtype, e.d_in, 1};
   form.row_bytes = static_cast<uint64_t>(e.d_sae * e.d_in * item);
-  // Square blocks: both sides stay in the first-level cache.
-  constexpr int64_t kSide = 64;
-  ThreadPool::instance().run(divide_up(e.d_sae, kSide), 1, [&](int64_t begin, int64_t end, int) {
-    const auto transpose = [&]<class T>(const T* from, T* to) {
-      for (int64_t f0 = begin * kSide; f0 < std::min(e.d_sae, end * kSide); f0 += kSide)
-        for (int64_t i0 = 0; i0 < e.d_in; i0 += kSide)
-          for (int64_t f = f0; f < std::min(e.d_sae, f0 + kSide); ++f)
-            for (int64_t i = i0; i < std::min(e.d_in, i0 + kSide); ++i)
-              to[f * e.d_in + i] = from[f * w.lane_stride + i * w.depth_stride];
-    };
-    if (item == 4)
-      transpose(static_cast<const uint32_t*>(w.data),
-                reinterpret_cast<uint32_t*>(form.own_rows.get()));
-    else
-      transpose(static_cast<const uint16_t*>(w.data),
-                reinterpret_cast<uint16_t*>(form.own_rows.get()));
-  });
+  monosem_view rows{form.own_rows.get(), w.dtype, 2, {e.d_sae, e.d_in}, {e.d_in, 1}};
+  monosem_view stored = e.w_enc;
+  std::swap(stored.shape[0], stored.shape[1]);
+  std::swap(stored.stride[0], stored.stride[1]);
+  copy(rows, stored);
 }
 
 /// Puts one row of digits into a panel of `rows`.
@@ -236,8 +235,8 @@ void calibrate_screen(const monosem_sae_encoder& e, const float* x, int64_t toke
         }
         const float* w = float_rows(kernels, form.rows.at(f, 0), 1, e.d_in, row.data()).data;
         for (int64_t k = 0; k < keep; ++k) to[k * form.width] = w[form.kept[k]];
-        double shift = 0;
-        for (int64_t i = 0; i < e.d_in; ++i) shift += static_cast<double>(w[i]) * form.center[i];
+        const double shift =
+            sum_of(e.d_in, [&](int64_t i) { return static_cast<double>(w[i]) * form.center[i]; });
         form.shift[f] = static_cast<float>(shift);
         // TopK compares the bounds of a token with each other, not with a threshold.
         if (e.theta == nullptr) continue;
