@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/sae_plan.h"
+#include "cpu/screen_tokens.h"
 
 namespace monosem::cpu {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// The prepared weights of the certified screen, and tokens in the form it multiplies them with.
+// The prepared weights of the certified screen.
 //
 // For a feature w and a token x (centred: x - mu) the screen computes, in integers, the product of
 // w^ = w_scale * digits and x^ = x_scale * digits. What it cannot know is bounded by Cauchy-Schwarz
@@ -11,6 +11,7 @@
 // The few input dimensions with the most energy (the massive activations of a residual stream)
 // would dominate every norm. They are left out of the digits and multiplied in float32.
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -20,8 +21,8 @@
 
 namespace monosem::cpu {
 
-/// Bounds and limits carry this much relative slack for the rounding of their own evaluation.
-inline constexpr double kBoundSlack = 1e-5;
+/// Units are padded to so many, as many as an AMX tile is deep.
+inline constexpr int64_t kUnitPadding = 16;
 
 struct ScreenForm {
   const Microkernels* kernels = nullptr;  // what the panels are laid out for
@@ -57,32 +58,16 @@ uint64_t screen_bytes(const monosem_sae_encoder& encoder, const Microkernels& ke
 void build_screen(const monosem_sae_encoder& encoder, const Microkernels& kernels,
                   ScreenForm& form);
 
+/// Most dimensions that may be kept: one in 64, at most 32. At about 5 % more multiply-adds, as
+/// float32 costs four times more.
+inline int64_t most_kept(const monosem_sae_encoder& encoder) {
+  return std::min<int64_t>(32, encoder.d_in / 64);
+}
+
 /// Chooses the centre and the dimensions to keep from tokens [tokens, d_in], if that was not done
 /// or was done with only a few. Which it chooses changes the number of candidates, never what is
 /// sound.
 void calibrate_screen(const monosem_sae_encoder& encoder, const float* x, int64_t tokens,
                       ScreenForm& form);
-
-/// A block of tokens as digits: one of 8 bits, q = digit - 128, or two of 7 bits,
-/// q = 128 (high - 64) + (low - 64). Both digits of a panel's tokens are rows of one tile, so that
-/// the weights are read once: first the high ones, then the low.
-struct ScreenTokens {
-  int64_t tokens, panels;
-  int digits;
-  int64_t panel_units;         // of one panel in `units`
-  Memory<uint32_t> units;      // per panel [units][rows * digits], or tiles (digits_in_tiles)
-  std::vector<float> scale;    // per panel [rows * digits]
-  Memory<float> kept;          // per float32 tile [kept][rows]
-  std::vector<float> by_norm;  // [tokens], see BoundRow
-  std::vector<float> by_error;
-  int64_t token_of(int64_t panel) const { return panel * tokens / panels; }
-};
-ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* x, int64_t tokens,
-                             int digits);
-
-/// Estimated centred sums of one panel of tokens with one panel of features: c[rows][width].
-/// `next_panel` of features is the one to be multiplied next, or negative.
-void screen_tile(const ScreenForm& form, const ScreenTokens& tokens, int64_t token_panel,
-                 int64_t feature_panel, int64_t next_panel, float* c, int64_t c_stride);
 
 }  // namespace monosem::cpu

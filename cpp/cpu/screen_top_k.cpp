@@ -8,6 +8,7 @@
 
 #include "core/thread_pool.h"
 #include "cpu/screen_block.h"
+#include "cpu/screen_bound.h"
 
 namespace monosem::cpu {
 namespace {
