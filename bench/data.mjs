@@ -1,7 +1,7 @@
 // A synthetic SAE and inputs that look like a residual stream: unit decoder directions in
 // superposition, each token the sum of a few of them with positive strengths, on a common offset with
 // massive activations. Never zeros: sparsity, and so the cost of a sparse encoder, comes from the data.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tensor } from '../dist/index.js';
 
@@ -34,7 +34,7 @@ function random(seed) {
  * W_dec [d_sae, d_in] with unit rows, W_enc [d_in, d_sae] its transpose, b_dec the offset, and a b_enc
  * that leaves about `l0` features on: relu((x - b_dec) W_enc - threshold) with the offset folded in.
  */
-export function syntheticSae({ dIn, dSae, l0, seed = 1 }) {
+function syntheticSae({ dIn, dSae, l0, seed = 1 }) {
   const { uniform, normal } = random(seed);
   const outliers = massiveDimensions(dIn);
   const W_dec = new Float32Array(dSae * dIn);
@@ -82,7 +82,7 @@ function calibrate(sae, l0) {
  * x [batch, d_in]: `l0` features of random strength each, plus the offset, its massive part more or less,
  * and a little noise.
  */
-export function syntheticInput(sae, { batch, l0, seed = 2 }) {
+function syntheticInput(sae, { batch, l0, seed = 2 }) {
   const { dIn, dSae, W_dec, b_dec } = sae;
   const { uniform, normal } = random(seed);
   const outliers = massiveDimensions(dIn);
@@ -101,8 +101,18 @@ export function syntheticInput(sae, { batch, l0, seed = 2 }) {
   return x;
 }
 
-/** The SAE as a folder that SAELens, and we, load: cfg.json and sae_weights.safetensors. */
-export function writeSae(folder, sae, k) {
+/** The SAE of a trial, stored in `folder`, and its inputs. */
+export function storedSae(trial, folder) {
+  const sae = syntheticSae(trial);
+  const stored = writeSae(folder, sae, trial.operation === 'topk' ? trial.l0 : undefined);
+  return { ...sae, ...stored, input: (one) => syntheticInput(sae, one) };
+}
+
+/**
+ * The SAE as a folder that SAELens, and we, load: cfg.json and sae_weights.safetensors. Returns where the
+ * tensors are: the file, and the byte at which each begins.
+ */
+function writeSae(folder, sae, k) {
   mkdirSync(folder, { recursive: true });
   const { dIn, dSae } = sae;
   const config = {
@@ -119,16 +129,28 @@ export function writeSae(folder, sae, k) {
   writeFileSync(join(folder, 'cfg.json'), JSON.stringify(config));
   const tensors = { W_dec: [dSae, dIn], W_enc: [dIn, dSae], b_dec: [dIn], b_enc: [dSae] };
   const header = {};
-  let offset = 0;
+  let end = 0;
   for (const [name, shape] of Object.entries(tensors)) {
-    const end = offset + sae[name].byteLength;
-    header[name] = { dtype: 'F32', shape, data_offsets: [offset, end] };
-    offset = end;
+    const offsets = [end, end + sae[name].byteLength];
+    header[name] = { dtype: 'F32', shape, data_offsets: offsets };
+    end = offsets[1];
   }
   const json = JSON.stringify(header);
   const padded = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
-  const parts = Object.keys(tensors).map((name) => Buffer.from(sae[name].buffer));
-  writeFileSync(join(folder, 'sae_weights.safetensors'), Buffer.concat([length, padded, ...parts]));
+  const file = join(folder, 'sae_weights.safetensors');
+  writeFileSync(file, Buffer.concat([length, padded]));
+  for (const name of Object.keys(tensors)) appendFileSync(file, Buffer.from(sae[name].buffer));
+  const offsets = Object.fromEntries(
+    Object.entries(header).map(
+      ([
+        name,
+        {
+          data_offsets: [from],
+        },
+      ]) => [name, 8 + padded.length + from],
+    ),
+  );
+  return { folder, file, offsets };
 }

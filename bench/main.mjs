@@ -1,13 +1,19 @@
-// `npm run bench [WORD...]`: every trial whose name has the words, ours and the peer's in turns.
+// `npm run bench [WORD...]`: every trial whose name has the words, ours and the peers' in turns; the core
+// without words, and then the plot.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { syntheticSae } from './data.mjs';
-import { measureLimits } from './limits.mjs';
+import { storedSae } from './data.mjs';
+import { demoSae } from './demo.mjs';
+import { floors, Limits } from './limits.mjs';
+import { measureLinear } from './linear.mjs';
 import { measure } from './measure.mjs';
 import { openGraph } from './onnxruntime.mjs';
+import { install, NativePeers } from './peers.mjs';
+import { drawResults } from './plot.mjs';
 import { machine, save, table } from './report.mjs';
-import { choose, limit } from './trials.mjs';
+import { choose, narrower } from './trials.mjs';
 
 const threads = Number(process.env.MONOSEM_THREADS) || availableParallelism();
 const words = process.argv.slice(2);
@@ -17,30 +23,62 @@ if (chosen.length === 0) {
   process.exit(2);
 }
 
-const limits = measureLimits();
-const rows = {};
+const limits = new Limits();
+const peers = await NativePeers.open(threads);
+if (peers === undefined) console.error(`without OpenBLAS and oneDNN, which are peers: ${install}`);
+const measured = [];
 const work = mkdtempSync(join(tmpdir(), 'monosem-bench-'));
+const add = (trial, row) => {
+  const isa = process.env.MONOSEM_ISA ? ` ${process.env.MONOSEM_ISA}` : '';
+  const name = `${trial.name} ${row.precision}${isa}`;
+  measured.push({ name, trial, row });
+  console.log(`${name}: ${row.median.toPrecision(3)} ms`);
+};
 try {
+  const linear = chosen.filter(({ operation }) => operation === 'linear');
+  const compared = chosen.filter(({ operation }) => operation !== 'linear');
   // Weights are large and depend on shape and sparsity; graphs on the operation too.
-  for (const sameWeights of groups(chosen, ({ dIn, dSae, l0 }) => `${dIn} ${dSae} ${l0}`)) {
-    const weights = syntheticSae(sameWeights[0]);
+  for (const sameWeights of groups(compared, ({ dIn, dSae, l0 }) => `${dIn} ${dSae} ${l0}`)) {
+    limits.measure();
+    const [{ model }] = sameWeights;
+    const weights = await (model === 'demo' ? demoSae : storedSae)(sameWeights[0], work);
     for (const sameGraph of groups(sameWeights, ({ operation }) => operation)) {
-      const [{ operation, l0 }] = sameGraph;
-      const graph = await openGraph(work, operation, weights, l0, threads);
+      const graph = await openGraph(work, weights, sameGraph[0], threads);
       for (const trial of sameGraph) {
-        for (const row of await measure(trial, weights, graph, work)) {
-          if (limits) row.limit = limit(trial, row.l0, limits);
-          rows[`${trial.name} ${row.precision}`] = row;
-          console.log(`${trial.name} ${row.precision}: ${row.ratio.toFixed(2)}x`);
-        }
+        const rows = await measure(trial, weights, { graph, peers, work });
+        for (const row of rows) add(trial, row);
       }
-      await graph.release();
+      graph.release();
     }
   }
+  if (linear.length > 0) {
+    limits.measure();
+    for (const [trial, row] of await measureLinear(linear, work)) add(trial, row);
+  }
 } finally {
+  peers?.close();
   rmSync(work, { recursive: true, force: true });
 }
-console.log(`\n${table(rows)}\n\nwritten to ${save(machine(threads), limits, rows)}`);
+// No limit is known without a compiler, nor for weights that may be in the caches.
+const rows = Object.fromEntries(
+  measured.map(({ name, trial, row }) =>
+    limits.isa === undefined || trial.warm
+      ? [name, row]
+      : [name, { ...row, floors: floors(trial, row, limits) }],
+  ),
+);
+const path = save(machine(threads), limits, rows);
+console.log(`\n${table(rows)}\n\nwritten to ${path}`);
+if (words.length === 0) {
+  for (const isa of narrower.isas.filter((name) => limits.isa && name !== limits.isa)) {
+    const env = { ...process.env, MONOSEM_ISA: isa };
+    spawnSync(process.execPath, [import.meta.filename, ...narrower.words], {
+      env,
+      stdio: 'inherit',
+    });
+  }
+  console.log(`drawn: ${drawResults(path)}`);
+}
 
 function groups(list, key) {
   const found = new Map();

@@ -79,14 +79,24 @@ export function writeModel(path, { nodes, weights, inputs, outputs }) {
   writeFileSync(path, Buffer.concat([integer(1, 8), bytes(7, graph), bytes(8, integer(2, 20))]));
 }
 
-const encoderNodes = [
+/** relu(x W_enc + b_enc), and 0 where that is not above the threshold of an SAE that has one. */
+const encoderNodes = ({ threshold }) => [
   nodeProto('MatMul', ['x', 'W_enc'], ['product']),
   nodeProto('Add', ['product', 'b_enc'], ['pre']),
-  nodeProto('Relu', ['pre'], ['acts']),
+  nodeProto('Relu', ['pre'], [threshold ? 'positive' : 'acts']),
+  ...(threshold
+    ? [
+        nodeProto('Greater', ['pre', 'threshold'], ['on']),
+        nodeProto('Where', ['on', 'positive', 'zero'], ['acts']),
+      ]
+    : []),
 ];
-const encoderWeights = ({ W_enc, b_enc, dIn, dSae }) => [
+const encoderWeights = ({ W_enc, b_enc, threshold, dIn, dSae }) => [
   tensorProto('W_enc', [dIn, dSae], W_enc),
   tensorProto('b_enc', [dSae], b_enc),
+  ...(threshold
+    ? [tensorProto('threshold', [dSae], threshold), tensorProto('zero', [1], new Float32Array(1))]
+    : []),
 ];
 const decoderNode = nodeProto('Gemm', ['acts', 'W_dec', 'b_dec'], ['recons']);
 const decoderWeights = ({ W_dec, b_dec, dIn, dSae }) => [
@@ -94,20 +104,20 @@ const decoderWeights = ({ W_dec, b_dec, dIn, dSae }) => [
   tensorProto('b_dec', [dIn], b_dec),
 ];
 
-/** acts = relu(x W_enc + b_enc), x [B, d_in]. */
+/** acts [B, d_sae] of x [B, d_in]. */
 export function writeEncoder(path, sae) {
   writeModel(path, {
-    nodes: encoderNodes,
+    nodes: encoderNodes(sae),
     weights: encoderWeights(sae),
     inputs: [valueInfo('x', ['B', sae.dIn])],
     outputs: [valueInfo('acts', ['B', sae.dSae])],
   });
 }
 
-/** The k largest of relu(x W_enc + b_enc) per row: values, and indices. */
+/** The k largest activations per row: values, and indices. */
 export function writeTopK(path, sae, k) {
   writeModel(path, {
-    nodes: [...encoderNodes, nodeProto('TopK', ['acts', 'k'], ['values', 'indices'])],
+    nodes: [...encoderNodes(sae), nodeProto('TopK', ['acts', 'k'], ['values', 'indices'])],
     weights: [...encoderWeights(sae), tensorProto('k', [1], BigInt64Array.of(BigInt(k)))],
     inputs: [valueInfo('x', ['B', sae.dIn])],
     outputs: [valueInfo('values', ['B', k]), valueInfo('indices', ['B', k], INT64)],
@@ -128,7 +138,7 @@ export function writeDecoder(path, sae) {
 export function writePass(path, sae) {
   writeModel(path, {
     nodes: [
-      ...encoderNodes,
+      ...encoderNodes(sae),
       decoderNode,
       nodeProto('Sub', ['x', 'recons'], ['error']),
       nodeProto('Add', ['recons', 'error'], ['out']),

@@ -1,9 +1,10 @@
-// The peer on the CPU: onnxruntime-node on the same weights, as a dense graph, which is what it can do.
+// The main peer: onnxruntime-node on the same weights, as a dense graph, which is what it can do.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { writeDecoder, writeEncoder, writePass, writeTopK } from './onnx.mjs';
+import { StoppedProcess } from './stopped.mjs';
 
 const here = import.meta.dirname;
 const writers = { encode: writeEncoder, decode: writeDecoder, pass: writePass, topk: writeTopK };
@@ -17,26 +18,26 @@ export function load() {
   return createRequire(import.meta.url)('onnxruntime-node');
 }
 
-let library;
-
-/** The graph of an operation of this SAE: `run(data)` takes [batch, width] and gives its outputs. */
-export async function openGraph(folder, operation, sae, l0, threads) {
-  library ??= load();
+/** The graph of a trial's operation on this SAE. */
+export async function openGraph(folder, sae, { operation, l0 }, threads) {
+  load();
   const path = join(folder, `${operation}.onnx`);
   writers[operation](path, sae, l0);
-  const graph = await library.InferenceSession.create(path, {
-    executionProviders: ['cpu'],
-    graphOptimizationLevel: 'all',
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-  });
-  const [input] = graph.inputNames;
-  const width = operation === 'decode' ? sae.dSae : sae.dIn;
+  const session = new StoppedProcess(process.execPath, [join(here, 'onnxruntime_process.mjs')]);
+  await session.ask(`open ${path} ${threads}`);
   return {
-    run(data) {
-      const x = new library.Tensor('float32', data, [data.length / width, width]);
-      return graph.run({ [input]: x });
+    /** From now on it runs on this file, float32 [batch, width]. */
+    prepare: (input) =>
+      session.ask(`input ${input} ${operation === 'decode' ? sae.dSae : sae.dIn}`),
+    contender: { name: 'onnxruntime-node', run: () => session.time('run') },
+    /** Its outputs as bytes, by name. */
+    async outputs() {
+      await session.ask(`output ${folder}`);
+      const names = operation === 'topk' ? ['values', 'indices'] : [outputs[operation]];
+      return names.map((name) => new Uint8Array(readFileSync(join(folder, name))).buffer);
     },
-    release: () => graph.release(),
+    release: () => session.close(),
   };
 }
+
+const outputs = { encode: 'acts', decode: 'recons', pass: 'out' };
