@@ -8,7 +8,7 @@
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
 #include "cpu/kernels/storage.h"
-#include "cpu/pack.h"
+#include "cpu/packed_rows.h"
 #include "cpu/scratch.h"
 
 namespace monosem::cpu {
@@ -117,50 +117,6 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
   });
 }
 
-/// All of a in panels of one register tile's rows, depth block by depth block. Panels are as even
-/// as they can be (21 rows are 11 + 10, not 14 + 7): a tile of few rows waits for its loads.
-class PackedRows {
- public:
-  PackedRows(const Problem& p, const Panels& layout)
-      : layout_(layout),
-        rows_(p.m),
-        depth_(p.k),
-        panels_(divide_up(p.m, layout.rows())),
-        depth_blocks_(divide_up(layout.words(p.k), kBlockDepth)),
-        words_(p.batch * (p.m * layout.words(p.k) + depth_blocks_ * panels_ * kSlack)) {
-    const int64_t count = p.batch * depth_blocks_ * panels_;
-    const int64_t grain = std::max<int64_t>(1, kPackGrain / (layout.rows() * kBlockDepth));
-    ThreadPool::instance().run(count, grain, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t b = i / (depth_blocks_ * panels_), d = i / panels_ % depth_blocks_;
-        const int64_t panel = i % panels_, r = row(panel);
-        layout.pack_rows(p.a(b).at(r, first(d)), row(panel + 1) - r, depth(d), at(b, d, panel));
-      }
-    });
-  }
-
-  int64_t panels() const { return panels_; }
-  int64_t row(int64_t panel) const { return panel * rows_ / panels_; }
-  int64_t depth_blocks() const { return depth_blocks_; }
-  int64_t first(int64_t d) const {
-    const int64_t steps = divide_up(depth_, layout_.step());
-    return std::min(depth_, d * steps / depth_blocks_ * layout_.step());
-  }
-  int64_t depth(int64_t d) const { return first(d + 1) - first(d); }
-  float* at(int64_t batch, int64_t d, int64_t panel) const {
-    const int64_t before = (batch * depth_blocks_ + d) * panels_ + panel;
-    return words_.get() + batch * rows_ * layout_.words(depth_) + layout_.words(first(d)) * rows_ +
-           row(panel) * layout_.words(depth(d)) + before * kSlack;
-  }
-
- private:
-  static constexpr int64_t kSlack = 16;           // of Panels::pack_rows
-  static constexpr int64_t kPackGrain = 1 << 16;  // words per piece of work
-  const Panels& layout_;
-  int64_t rows_, depth_, panels_, depth_blocks_;
-  Memory<float> words_;
-};
-
 /// One block of c, all of the depth: panels [panel0, panel1) of a by columns of b.
 void block(const Problem& p, const Panels& layout, const PackedRows& a, int64_t index,
            int64_t panel0, int64_t panel1, int64_t column0, int64_t columns) {
@@ -176,9 +132,8 @@ void block(const Problem& p, const Panels& layout, const PackedRows& a, int64_t 
     layout.pack_columns(b.at(column0, a.first(d)), columns, depth, b_packed);
     for (int64_t j = 0; j < b_panels; ++j) {
       for (int64_t i = panel0; i < panel1; ++i) {
-        const int64_t r = a.row(i);
-        layout.multiply(a.row(i + 1) - r, depth, a.at(index, d, i), b_packed + j * width * words,
-                        sums + (r - row0) * stride + j * width, stride, d > 0);
+        layout.multiply(a.rows(i), depth, a.at(index, d, i), b_packed + j * width * words,
+                        sums + (a.row(i) - row0) * stride + j * width, stride, d > 0, {});
       }
     }
   }
@@ -209,7 +164,8 @@ void gemm(const monosem_gemm& g, const Microkernels& kernels) {
     column_blocks = std::min(panels, divide_up(column_blocks, pool.threads()) * pool.threads());
   }
   const int64_t blocks = row_blocks * column_blocks;
-  const PackedRows a(p, layout);
+  const PackedRows a(
+      layout, [&](int64_t index) { return p.a(index); }, p.batch, p.m, p.k, kBlockDepth);
   pool.run(p.batch * blocks, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       // Row blocks run fastest: the columns of b they share stay in the cache.

@@ -110,8 +110,8 @@ void Panels::pack_columns(const Operand& b, int64_t columns, int64_t depth, floa
 }
 
 void Panels::multiply(int64_t rows, int64_t depth, const float* a, const float* b, float* c,
-                      int64_t c_stride, bool accumulate) const {
-  if (per_word_ == 1) return kernels_.tile[rows - 1](depth, a, b, c, c_stride, accumulate, {});
+                      int64_t c_stride, bool accumulate, Ahead ahead) const {
+  if (per_word_ == 1) return kernels_.tile[rows - 1](depth, a, b, c, c_stride, accumulate, ahead);
   kernels_.bfloat16.multiply(rows, words(depth), reinterpret_cast<const uint32_t*>(a),
                              reinterpret_cast<const uint32_t*>(b), c, c_stride, accumulate);
 }

@@ -40,7 +40,7 @@ class Panels {
   void pack_columns(const Operand& b, int64_t columns, int64_t depth, float* dst) const;
   /// c[rows][columns()] (+)= a . b
   void multiply(int64_t rows, int64_t depth, const float* a, const float* b, float* c,
-                int64_t c_stride, bool accumulate) const;
+                int64_t c_stride, bool accumulate, Ahead ahead) const;
 
  private:
   const Microkernels& kernels_;

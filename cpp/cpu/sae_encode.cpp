@@ -8,6 +8,7 @@
 #include "core/thread_pool.h"
 #include "cpu/isa.h"
 #include "cpu/kernels/storage.h"
+#include "cpu/packed_rows.h"
 #include "cpu/sae_plan.h"
 #include "cpu/sae_screen.h"
 
@@ -60,49 +61,11 @@ void sums_by_rows(const monosem_sae_encoder& e, const Operand& w, const Pieces& 
   });
 }
 
-/// x in panels of one register tile's rows, as even as they can be, depth block by depth block: in
-/// the order in which the tiles read it.
-class PackedTokens {
- public:
-  PackedTokens(const Microkernels& kernels, const float* x, int64_t tokens, int64_t d_in)
-      : tokens_(tokens),
-        d_in_(d_in),
-        depth_blocks_(divide_up(d_in, kTileDepth)),
-        starts_(divide_up(tokens, kernels.tile_rows) + 1) {
-    for (int64_t p = 0; p <= panels(); ++p) starts_[p] = p * tokens / panels();
-    floats_ = Memory<float>(tokens * d_in + depth_blocks_ * panels() * kSlack);
-    ThreadPool::instance().run(panels(), 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t p = begin; p < end; ++p)
-        for (int64_t d = 0; d < depth_blocks_; ++d)
-          pack_panels(kernels, {x + token(p) * d_in + first(d), MONOSEM_FLOAT32, d_in, 1}, rows(p),
-                      depth(d), at(d, p), rows(p));
-    });
-  }
-
-  int64_t panels() const { return static_cast<int64_t>(starts_.size()) - 1; }
-  /// Panel p holds tokens [token(p), token(p + 1)).
-  int64_t token(int64_t panel) const { return starts_[panel]; }
-  int64_t rows(int64_t panel) const { return starts_[panel + 1] - starts_[panel]; }
-  int64_t depth_blocks() const { return depth_blocks_; }
-  int64_t first(int64_t d) const { return d * d_in_ / depth_blocks_; }
-  int64_t depth(int64_t d) const { return first(d + 1) - first(d); }
-  float* at(int64_t d, int64_t panel) const {
-    return floats_.get() + first(d) * tokens_ + token(panel) * depth(d) +
-           (d * panels() + panel) * kSlack;
-  }
-
- private:
-  static constexpr int64_t kSlack = 16;  // of pack_panels
-  int64_t tokens_, d_in_, depth_blocks_;
-  std::vector<int64_t> starts_;  // [panels + 1]
-  Memory<float> floats_;
-};
-
 /// sums[tokens of panels p0 to p1][features] of features [first, first + count). While it
 /// multiplies with one panel of weights, the tiles share the fetching of the next: straight from
 /// memory it is late for its first tile, however far that looks ahead. `after` is what follows the
 /// last panel.
-void panel_sums(const Microkernels& kernels, const PackedTokens& x, int64_t p0, int64_t p1,
+void panel_sums(const Microkernels& kernels, const PackedRows& x, int64_t p0, int64_t p1,
                 const float* w, int64_t d_in, int64_t count, const float* after, float* sums,
                 int64_t stride) {
   const int64_t width = kernels.tile_columns;
@@ -116,9 +79,9 @@ void panel_sums(const Microkernels& kernels, const PackedTokens& x, int64_t p0, 
                                                      : after;
       const char* ahead = reinterpret_cast<const char*>(next);
       for (int64_t p = p0; p < p1; ++p, ahead += line * depth)
-        kernels.tile[x.rows(p) - 1](depth, x.at(d, p), panel,
-                                    sums + (x.token(p) - x.token(p0)) * stride + column, stride,
-                                    d > 0, {ahead, line});
+        kernels.tile[x.rows(p) - 1](depth, x.at(0, d, p), panel,
+                                    sums + (x.row(p) - x.row(p0)) * stride + column, stride, d > 0,
+                                    {ahead, line});
     }
   }
 }
@@ -127,7 +90,10 @@ void panel_sums(const Microkernels& kernels, const PackedTokens& x, int64_t p0, 
 void sums_by_panels(const monosem_sae_encoder& e, const float* w_panels, const Pieces& pieces,
                     const float* x, int64_t tokens, const Epilogue& epilogue) {
   const Microkernels& kernels = microkernels();
-  const PackedTokens packed(kernels, x, tokens, e.d_in);
+  const Panels layout(kernels, MONOSEM_FLOAT32, MONOSEM_FLOAT32);
+  const Operand rows_of_x{x, MONOSEM_FLOAT32, e.d_in, 1};
+  const PackedRows packed(
+      layout, [&](int64_t) { return rows_of_x; }, 1, tokens, e.d_in, kTileDepth);
   const int64_t panels = packed.panels();
   const int64_t panels_per_tile = std::max<int64_t>(1, kTileTokens / kernels.tile_rows);
   ThreadPool::instance().run(pieces.count, 1, [&](int64_t begin, int64_t end, int) {
@@ -145,7 +111,7 @@ void sums_by_panels(const monosem_sae_encoder& e, const float* w_panels, const P
       }
       for (int64_t p0 = 0; p0 < panels; p0 += panels_per_tile) {
         const int64_t p1 = std::min(panels, p0 + panels_per_tile);
-        const int64_t token0 = packed.token(p0), rows = packed.token(p1) - token0;
+        const int64_t token0 = packed.row(p0), rows = packed.row(p1) - token0;
         float* sums = scratch.floats(rows * pieces.width);
         panel_sums(kernels, packed, p0, p1, w, e.d_in, count, p1 < panels ? w : after, sums,
                    pieces.width);
