@@ -87,6 +87,9 @@ void split_column_pairs(const uint16_t* src, int64_t stride, int64_t columns, in
       const uint16_t* __restrict earlier = src + 2 * k * stride + first;
       const uint16_t* __restrict later = earlier + stride;
       uint32_t* __restrict to = dst + first * pairs + k * width;
+      // Rows are read in runs too short for the hardware's prefetcher.
+      __builtin_prefetch(earlier + 16 * stride);
+      __builtin_prefetch(later + 16 * stride);
       if (2 * k + 1 < depth)
         for (int64_t j = 0; j < count; ++j) to[j] = earlier[j] | uint32_t{later[j]} << 16;
       else
