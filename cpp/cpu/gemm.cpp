@@ -16,13 +16,12 @@ namespace {
 
 // Up to here packing b costs more than reading it a few times from the first-level cache.
 constexpr int64_t kFewRows = 8;
-// A block: 256 columns of b, 384 words deep, packed (384 KB of the second-level cache) for 512 rows
-// of a.
-constexpr int64_t kBlockRows = 512, kBlockColumns = 256, kBlockDepth = 384;
+// A block: 256 columns of b, as deep as a panel of them, packed for 512 rows of a.
+constexpr int64_t kBlockRows = 512, kBlockColumns = 256;
 // Columns of one strip when rows are few: 8 KB of a float32 row.
 constexpr int64_t kStripColumns = 2048;
 // Up to here b is cut across its depth instead: strips of it would be too short to stream.
-constexpr int64_t kNarrowColumns = 4096;
+constexpr int64_t kNarrowColumns = 4096, kLongDepth = 384;
 constexpr int64_t kTasksPerThread = 4;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -94,7 +93,7 @@ void few_rows(const Problem& p, const Microkernels& kernels) {
   std::vector<FloatRows> x(p.batch);
   for (int64_t b = 0; b < p.batch; ++b)
     x[b] = float_rows(kernels, p.a(b), p.m, p.k, buffer + b * p.m * p.k);
-  if (p.batch == 1 && p.n <= kNarrowColumns && p.g.b.stride[1] != 1 && p.k >= kBlockDepth)
+  if (p.batch == 1 && p.n <= kNarrowColumns && p.g.b.stride[1] != 1 && p.k >= kLongDepth)
     return few_rows_by_depth(p, kernels, x[0]);
 
   const int64_t threads = ThreadPool::instance().threads();
@@ -165,7 +164,7 @@ void gemm(const monosem_gemm& g, const Microkernels& kernels) {
   }
   const int64_t blocks = row_blocks * column_blocks;
   const PackedRows a(
-      layout, [&](int64_t index) { return p.a(index); }, p.batch, p.m, p.k, kBlockDepth);
+      layout, [&](int64_t index) { return p.a(index); }, p.batch, p.m, p.k, layout.most_words());
   pool.run(p.batch * blocks, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       // Row blocks run fastest: the columns of b they share stay in the cache.

@@ -50,11 +50,13 @@ struct BoundRow {
 /// one another along the depth, the earlier one in its low half. Products are exact, sums round to
 /// nearest; subnormal values and sums count as zero, in the processors' instructions and here.
 struct BFloat16Tile {
-  int rows;     // most rows of a tile; 0: nothing here multiplies bfloat16 faster than float32
-  int columns;  // columns of every tile
-  int step;     // pairs of depth that lie together in a panel of a
-  /// c[rows][columns] (+)= a . b over `pairs` of depth, a multiple of step. Panels are packed: a
-  /// [pairs / step][rows][step], b [pairs][columns].
+  int rows;        // most rows of a tile; 0: nothing here multiplies bfloat16 faster than float32
+  int columns;     // columns of every tile
+  int most_pairs;  // of depth, for panels that stay in the cache where the tile wants them
+  /// a as [rows / 16][pairs / 16][16 rows][16 pairs], the last rows padded with anything and the
+  /// pairs with zeros, not as [pairs][rows].
+  bool rows_in_tiles;
+  /// c[rows][columns] (+)= a . b; b is [pairs][columns].
   void (*multiply)(int64_t rows, int64_t pairs, const uint32_t* a, const uint32_t* b, float* c,
                    int64_t c_stride, bool accumulate);
 };

@@ -1,6 +1,8 @@
-// The avx512 kernels with the screen's products on AMX tiles. Chosen only where cpuid names
-// AMX-INT8 and the kernel has granted the tiles.
+// The avx512 kernels with the screen's products and those of bfloat16 on AMX tiles. Chosen only
+// where cpuid names AMX-INT8 and the kernel has granted the tiles.
 
+#include "cpu/isa.h"
+#include "cpu/kernels/amx_bf16_tile.h"
 #include "cpu/kernels/amx_tile.h"
 #include "cpu/microkernels.h"
 
@@ -53,6 +55,14 @@ class HardwareTiles {
   }
 };
 
+class BFloat16HardwareTiles : public HardwareTiles {
+ public:
+  template <int kSum, int kA, int kB>
+  void multiply() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
+  }
+};
+
 }  // namespace
 
 const Microkernels* microkernels_amx() {
@@ -63,6 +73,9 @@ const Microkernels* microkernels_amx() {
     made.digit_rows = kAmxRows;
     made.digits_in_tiles = true;
     made.digit_tile = amx_digit_tile<HardwareTiles>;
+    if (cpu_features().amx_bf16)
+      made.bfloat16 = {kAmxRows, kAmxColumns, kAmxMostPairs, true,
+                       amx_bfloat16_tile<BFloat16HardwareTiles>};
     return made;
   }();
   return &table;

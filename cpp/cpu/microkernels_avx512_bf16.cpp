@@ -22,6 +22,7 @@ namespace monosem::cpu {
 namespace {
 
 constexpr int kRows = 14, kVectors = 2, kLanes = 16, kColumns = kVectors * kLanes;
+constexpr int kMostPairs = 384;  // as many words as of a float32 panel
 
 /// sum += a's later value * b's, then the same of the earlier ones, rounded each time. By
 /// assembler: around the intrinsic GCC 12 copies accumulators.
@@ -84,7 +85,7 @@ namespace monosem::cpu {
 const Microkernels* microkernels_avx512_bf16() {
   static const Microkernels table = [] {
     Microkernels made = *microkernels_avx512_vnni();
-    made.bfloat16 = {kRows, kColumns, 1, multiply<>};
+    made.bfloat16 = {kRows, kColumns, kMostPairs, false, multiply<>};
     return made;
   }();
   return &table;

@@ -46,6 +46,9 @@ void pack_panels(const Microkernels& kernels, const Operand& src, int64_t lanes,
 
 namespace {
 
+// The second-level cache holds 256 columns of b, so deep (384 KB), beside the panels of a.
+constexpr int64_t kFloat32Depth = 384;
+
 /// `lanes` runs of pairs along the depth, filled up with zeros, as rows of `pairs` words. Returns
 /// src itself (and its stride) where it is already that.
 FloatRows pair_rows(const Operand& src, int64_t lanes, int64_t depth, int64_t pairs,
@@ -66,10 +69,10 @@ FloatRows pair_rows(const Operand& src, int64_t lanes, int64_t depth, int64_t pa
   return {buffer, pairs};
 }
 
-/// A bfloat16 operand in panels of `width` lanes, each [pairs / step][width][step].
+/// A bfloat16 operand in panels of `width` lanes, each [pairs][width].
 void pack_pairs(const Microkernels& kernels, const Operand& src, int64_t lanes, int64_t depth,
-                int64_t pairs, int64_t step, float* dst, int64_t width) {
-  if (src.lane_stride == 1 && step == 1)
+                int64_t pairs, float* dst, int64_t width) {
+  if (src.lane_stride == 1)
     return kernels.split_column_pairs(static_cast<const uint16_t*>(src.data), src.depth_stride,
                                       lanes, depth, pairs, reinterpret_cast<uint32_t*>(dst), width);
   static thread_local Scratch gathered;
@@ -77,14 +80,24 @@ void pack_pairs(const Microkernels& kernels, const Operand& src, int64_t lanes, 
   for (int64_t lane = 0; lane < lanes; lane += width) {
     const int64_t count = std::min(width, lanes - lane);
     const FloatRows rows = pair_rows(src.at(lane, 0), count, depth, pairs, buffer);
-    float* panel = dst + lane * pairs;
-    if (step == 1) {
-      kernels.interleave(rows.data, rows.stride, count, pairs, panel, width);
-      continue;
-    }
-    for (int64_t k = 0; k < pairs; k += step)
+    kernels.interleave(rows.data, rows.stride, count, pairs, dst + lane * pairs, width);
+  }
+}
+
+// Rows, and pairs of depth, of one tile of BFloat16Tile::rows_in_tiles.
+constexpr int64_t kTileRows = 16, kTilePairs = 16;
+
+/// The same as [lanes / 16][pairs / 16][16 lanes][16 pairs].
+void pack_pair_tiles(const Operand& src, int64_t lanes, int64_t depth, int64_t pairs, float* dst) {
+  static thread_local Scratch gathered;
+  float* buffer = gathered.floats(kTileRows * pairs);
+  for (int64_t lane = 0; lane < lanes; lane += kTileRows) {
+    const int64_t count = std::min(kTileRows, lanes - lane);
+    const FloatRows rows = pair_rows(src.at(lane, 0), count, depth, pairs, buffer);
+    for (int64_t k = 0; k < pairs; k += kTilePairs)
       for (int64_t r = 0; r < count; ++r)
-        std::memcpy(panel + k * width + r * step, rows.data + r * rows.stride + k, 4 * step);
+        std::memcpy(dst + lane * pairs + k * kTileRows + r * kTilePairs,
+                    rows.data + r * rows.stride + k, kTilePairs * sizeof *dst);
   }
 }
 
@@ -92,21 +105,31 @@ void pack_pairs(const Microkernels& kernels, const Operand& src, int64_t lanes, 
 
 Panels::Panels(const Microkernels& kernels, int32_t a_dtype, int32_t b_dtype) : kernels_(kernels) {
   const BFloat16Tile& tile = kernels.bfloat16;
-  const bool pairs = tile.rows > 0 && a_dtype == MONOSEM_BFLOAT16 && b_dtype == MONOSEM_BFLOAT16;
-  per_word_ = pairs ? 2 : 1;
-  step_ = pairs ? 2 * tile.step : 1;
-  rows_ = pairs ? tile.rows : kernels.tile_rows;
-  columns_ = pairs ? tile.columns : kernels.tile_columns;
+  if (tile.rows > 0 && a_dtype == MONOSEM_BFLOAT16 && b_dtype == MONOSEM_BFLOAT16) {
+    rows_ = tile.rows;
+    row_step_ = tile.rows_in_tiles ? kTileRows : 1;
+    columns_ = tile.columns;
+    most_words_ = tile.most_pairs;
+    per_word_ = 2;
+    step_ = tile.rows_in_tiles ? 2 * kTilePairs : 2;
+  } else {
+    rows_ = kernels.tile_rows;
+    row_step_ = 1;
+    columns_ = kernels.tile_columns;
+    most_words_ = kFloat32Depth;
+    per_word_ = step_ = 1;
+  }
 }
 
 void Panels::pack_rows(const Operand& a, int64_t rows, int64_t depth, float* dst) const {
   if (per_word_ == 1) return pack_panels(kernels_, a, rows, depth, dst, rows);
-  pack_pairs(kernels_, a, rows, depth, words(depth), kernels_.bfloat16.step, dst, rows);
+  if (kernels_.bfloat16.rows_in_tiles) return pack_pair_tiles(a, rows, depth, words(depth), dst);
+  pack_pairs(kernels_, a, rows, depth, words(depth), dst, rows);
 }
 
 void Panels::pack_columns(const Operand& b, int64_t columns, int64_t depth, float* dst) const {
   if (per_word_ == 1) return pack_panels(kernels_, b, columns, depth, dst, columns_);
-  pack_pairs(kernels_, b, columns, depth, words(depth), 1, dst, columns_);
+  pack_pairs(kernels_, b, columns, depth, words(depth), dst, columns_);
 }
 
 void Panels::multiply(int64_t rows, int64_t depth, const float* a, const float* b, float* c,

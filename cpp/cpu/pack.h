@@ -28,9 +28,11 @@ class Panels {
  public:
   Panels(const Microkernels& kernels, int32_t a_dtype, int32_t b_dtype);
 
-  int64_t rows() const { return rows_; }        // most rows of a panel of a
-  int64_t columns() const { return columns_; }  // columns of every panel of b
-  int64_t step() const { return step_; }        // depth of all but the last block: a multiple of it
+  int64_t rows() const { return rows_; }              // most rows of a panel of a
+  int64_t row_step() const { return row_step_; }      // of all but the last panel: a multiple of it
+  int64_t columns() const { return columns_; }        // of every panel of b
+  int64_t most_words() const { return most_words_; }  // of depth in a panel
+  int64_t step() const { return step_; }  // depth of all but the last panel: a multiple of it
   /// Words of a row or column of `depth` values, filled up with zeros to a multiple of the step.
   int64_t words(int64_t depth) const { return (depth + step_ - 1) / step_ * step_ / per_word_; }
 
@@ -44,7 +46,7 @@ class Panels {
 
  private:
   const Microkernels& kernels_;
-  int64_t rows_, columns_, step_, per_word_;
+  int64_t rows_, row_step_, columns_, most_words_, step_, per_word_;
 };
 
 /// `rows` runs of `count` values along the depth as contiguous float32 rows. Returns src itself

@@ -16,7 +16,9 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 PackedRows::PackedRows(const Panels& layout, const std::function<Operand(int64_t index)>& matrix,
                        int64_t batch, int64_t rows, int64_t depth, int64_t block_depth) {
   const int64_t panels = divide_up(rows, layout.rows());
-  for (int64_t p = 0; p <= panels; ++p) rows_.push_back(p * rows / panels);
+  const int64_t row_steps = divide_up(rows, layout.row_step());
+  for (int64_t p = 0; p <= panels; ++p)
+    rows_.push_back(std::min(rows, p * row_steps / panels * layout.row_step()));
   const int64_t steps = divide_up(depth, layout.step());
   const int64_t blocks = divide_up(layout.words(depth), block_depth);
   for (int64_t d = 0; d < blocks; ++d) {
@@ -24,7 +26,7 @@ PackedRows::PackedRows(const Panels& layout, const std::function<Operand(int64_t
     const int64_t end = std::min(depth, (d + 1) * steps / blocks * layout.step());
     const int64_t words = layout.words(end - first);
     blocks_.push_back({first, end - first, words, matrix_words_});
-    matrix_words_ += rows * words + panels * kSlack;
+    matrix_words_ += row_steps * layout.row_step() * words + panels * kSlack;
   }
   words_ = Memory<float>(batch * matrix_words_);
 

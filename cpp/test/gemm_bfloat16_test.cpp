@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/kernels/amx_bf16_tile.h"
 #include "cpu/ops.h"
 #include "cpu/pack.h"
 #include "test/check.h"
@@ -22,6 +23,10 @@ using namespace monosem::test;
 void for_each_kernels(
     const std::function<void(const cpu::Microkernels&, const std::string&)>& body) {
   for_each_isa([&](const std::string& isa) { body(cpu::microkernels(), isa); });
+  cpu::Microkernels amx = cpu::microkernels();
+  amx.bfloat16 = {cpu::kAmxRows, cpu::kAmxColumns, cpu::kAmxMostPairs, true,
+                  cpu::amx_bfloat16_tile<cpu::BFloat16ModelTiles>};
+  body(amx, "model of AMX");
 }
 
 monosem_gemm plain(const Strided& a, const Strided& b, const Strided& c) {
