@@ -71,6 +71,7 @@ const Microkernels* microkernels_amx() {
     made.isa = "amx";
     made.digit_bits = 8;
     made.digit_rows = kAmxRows;
+    made.most_kept = 8;
     made.digits_in_tiles = true;
     made.digit_tile = amx_digit_tile<HardwareTiles>;
     if (cpu_features().amx_bf16)

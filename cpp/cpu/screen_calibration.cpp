@@ -46,7 +46,7 @@ void choose_calibration(const monosem_sae_encoder& e, const float* x, int64_t to
       const double off = static_cast<double>(x[t * e.d_in + i]) - form.center[i];
       if (std::isfinite(off)) energy[i] += off * off;
     }
-  const int64_t keep = most_kept(e);
+  const int64_t keep = kept_dimensions(e, *form.kernels);
   form.kept.resize(e.d_in);
   std::iota(form.kept.begin(), form.kept.end(), 0);
   std::partial_sort(

@@ -78,7 +78,7 @@ void ScreenForm::release() {
 
 uint64_t screen_bytes(const monosem_sae_encoder& e, const Microkernels& kernels) {
   const int64_t width = kernels.tile_columns, padded = divide_up(e.d_sae, width) * width;
-  const int64_t per_feature = 4 * padded_units(e) + 6 * 4 + 4 * most_kept(e);
+  const int64_t per_feature = 4 * padded_units(e) + 6 * 4 + 4 * kept_dimensions(e, kernels);
   const Operand w = encoder_operand(e);
   const int64_t rows = w.depth_stride == 1 ? 0 : e.d_sae * e.d_in * bytes_of(w.dtype);
   return static_cast<uint64_t>(padded * per_feature + rows);

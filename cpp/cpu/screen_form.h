@@ -58,10 +58,9 @@ uint64_t screen_bytes(const monosem_sae_encoder& encoder, const Microkernels& ke
 void build_screen(const monosem_sae_encoder& encoder, const Microkernels& kernels,
                   ScreenForm& form);
 
-/// Most dimensions that may be kept: one in 64, at most 32. At about 5 % more multiply-adds, as
-/// float32 costs four times more.
-inline int64_t most_kept(const monosem_sae_encoder& encoder) {
-  return std::min<int64_t>(32, encoder.d_in / 64);
+/// Dimensions that are kept: one in 64, as far as the kernels find it cheap.
+inline int64_t kept_dimensions(const monosem_sae_encoder& encoder, const Microkernels& kernels) {
+  return std::min<int64_t>(kernels.most_kept, encoder.d_in / 64);
 }
 
 /// Chooses the centre and the dimensions to keep from tokens [tokens, d_in], if that was not done

@@ -25,6 +25,7 @@ constexpr Microkernels make_table(const char* isa, int digit_bits) {
   table.affine = affine;
   table.digit_bits = digit_bits;
   table.digit_rows = kRows;
+  table.most_kept = 32;
   table.digit_tile = digit_tile<kRows, kVectors>;
   table.candidates = candidates;
   table.dot_gathered = dot_gathered;
