@@ -34,8 +34,18 @@ inline ScreenData screen_data(Scene scene, int64_t d_in, int64_t d_sae, int64_t 
                               Random& random) {
   ScreenData data;
   const float unit = 1 / std::sqrt(static_cast<float>(d_in));
-  for (int64_t i = 0; i < d_sae * d_in; ++i) data.w.push_back(unit * random.normal());
-  for (int64_t i = 0; i < tokens * d_in; ++i) data.x.push_back(random.normal());
+  const auto normals = [&](std::vector<float>& values, int64_t rows, float size) {
+    values.resize(static_cast<size_t>(rows * d_in));
+    const uint64_t seed = random.bits();
+    ThreadPool::instance().run(rows, 64, [&](int64_t begin, int64_t end, int) {
+      for (int64_t r = begin; r < end; ++r) {
+        Random of_row(seed ^ static_cast<uint64_t>(r) << 32);
+        for (int64_t i = 0; i < d_in; ++i) values[r * d_in + i] = size * of_row.normal();
+      }
+    });
+  };
+  normals(data.w, d_sae, unit);
+  normals(data.x, tokens, 1);
   const auto scale = [](std::vector<float>& values, float factor) {
     for (float& value : values) value *= factor;
   };

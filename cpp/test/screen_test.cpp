@@ -1,5 +1,3 @@
-#include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <string>
@@ -261,31 +259,4 @@ TEST(screen_estimates_are_the_same_bits_on_amx_and_vnni) {
         any = true;
       });
     }
-}
-
-// MONOSEM_SOAK_SECONDS makes it long: a minute in CI, as many as it takes for 1e9 pairs elsewhere.
-TEST(screen_soak) {
-  const char* text = std::getenv("MONOSEM_SOAK_SECONDS");
-  const double seconds = text == nullptr ? 1 : std::atof(text);
-  const auto start = std::chrono::steady_clock::now();
-  BoundCheck check;
-  uint64_t seed = 48;
-  for (bool first = true;
-       first ||
-       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds;
-       first = false) {
-    Random random(seed);
-    const Scene scene = static_cast<Scene>(seed++ % static_cast<uint64_t>(Scene::kCount));
-    const int64_t d_in = random.integer(16, 400), d_sae = random.integer(64, 4000);
-    const int64_t tokens = random.integer(1, 200);
-    const std::vector<int> digits = digit_choices();
-    check_bound(
-        screen_data(scene, d_in, d_sae, tokens, random), d_in, d_sae, tokens,
-        digits[static_cast<size_t>(random.integer(0, static_cast<int64_t>(digits.size()) - 1))],
-        check);
-    CHECK(check.violations == 0,
-          "seed " << seed - 1 << ": " << check.violations << " of " << check.pairs);
-  }
-  std::printf("screen soak: %.3g pairs, none outside its margin, largest error / margin %.3f\n",
-              static_cast<double>(check.pairs), check.error_to_margin);
 }
