@@ -78,11 +78,11 @@ bool encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int
 
   const double active = static_cast<double>(out.nnz) / static_cast<double>(tokens);
   const double pairs = static_cast<double>(std::max<int64_t>(1, screened));
-  const char* path = screened == 0           ? "float32 fused: too many candidates"
-                     : screened < tokens     ? "screen + refine, then float32: too many candidates"
+  const char* path = screened == 0       ? "float32 fused: too many candidates"
+                     : screened < tokens ? "screen + refine, then float32: too many candidates"
                      : kernels.digits_in_tiles ? "amx int8 screen + refine"
-                     : digits == 2           ? "int8 x 14-bit screen + refine"
-                                             : "int8 screen + refine";
+                     : digits == 2             ? "int8 x 14-bit screen + refine"
+                                               : "int8 screen + refine";
   stats = {path,
            screened == 0 ? active : static_cast<double>(counts.candidates) / pairs,
            active,

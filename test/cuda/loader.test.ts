@@ -59,7 +59,7 @@ describe.skipIf(process.platform !== 'linux')('a CUDA backend', () => {
   });
 
   it.each([
-    ['interface', '{.abi = 99, .size = sizeof(monosem_backend)}', /interface 99, wanted 1/],
+    ['interface', '{.abi = 99, .size = sizeof(monosem_backend)}', /interface 99, wanted \d+/],
     ['length of the table', '{.abi = MONOSEM_BACKEND_ABI, .size = 64}', /another version/],
   ])('of another %s', (_name, table, expected) => {
     const text = withBackend(`#include "core/backend.h"
