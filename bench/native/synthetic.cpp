@@ -10,6 +10,12 @@
 namespace monosem::bench {
 namespace {
 
+// Massive activations: so many dimensions carry most of a token's norm, whatever it says. They vary
+// by a fifth between tokens, and encoders read little of them.
+constexpr int64_t kMassive = 6;
+constexpr float kMassiveReadout = 0.05f;
+int64_t massive_dimension(int64_t n, int64_t d_in) { return (2 * n + 1) * d_in / (2 * kMassive); }
+
 float dot(const float* a, const float* b, int64_t length) {
   float sum = 0;
   for (int64_t i = 0; i < length; ++i) sum += a[i] * b[i];
@@ -37,8 +43,13 @@ SyntheticSae::SyntheticSae(int64_t d_in_of, int64_t d_sae_of, int64_t active_of)
       bias(d_sae) {
   test::Random random(4);
   for (float& value : offset) value = 0.3f * random.normal();
+  for (int64_t n = 0; n < kMassive; ++n)
+    offset[massive_dimension(n, d_in)] =
+        (random.chance(0.5) ? 1.0f : -1.0f) * random.uniform(80, 400);
   ThreadPool::instance().run(d_sae, 64, [&](int64_t begin, int64_t end, int) {
     for (int64_t f = begin; f < end; ++f) {
+      for (int64_t n = 0; n < kMassive; ++n)
+        w_dec[f * d_in + massive_dimension(n, d_in)] *= kMassiveReadout;
       for (int64_t i = 0; i < d_in; ++i) w_enc[i * d_sae + f] = w_dec[f * d_in + i];
       bias[f] = -dot(&w_dec[f * d_in], offset.data(), d_in);
     }
@@ -66,6 +77,8 @@ cpu::Memory<float> SyntheticSae::tokens(int64_t count, uint64_t seed) const {
       test::Random random((seed << 32) + static_cast<uint64_t>(t));
       float* row = &x[t * d_in];
       for (int64_t i = 0; i < d_in; ++i) row[i] = offset[i] + 0.01f * random.normal();
+      for (int64_t n = 0; n < kMassive; ++n)
+        row[massive_dimension(n, d_in)] *= 1 + 0.2f * random.normal();
       for (int64_t n = 0; n < active; ++n) {
         const float* direction = &w_dec[random.integer(0, d_sae - 1) * d_in];
         const float strength = random.uniform(4, 8);

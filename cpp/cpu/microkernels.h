@@ -36,6 +36,11 @@ struct DigitScales {
   int32_t bias;          // what was added to x's digits to make them unsigned
 };
 
+/// Sums of squares, in units of the digits' scale: |x - x^|^2 and |x^|^2.
+struct Quantised {
+  float error, size;
+};
+
 /// One token's bound on the error of the screen's sums: by_norm * w_norm[f] + by_error *
 /// w_error[f].
 struct BoundRow {
@@ -129,6 +134,12 @@ struct Microkernels {
   /// `next` is a panel to bring nearer meanwhile, or null.
   void (*digit_tile)(int64_t rows, int64_t units, const uint32_t* x, const uint32_t* w,
                      const uint32_t* next, const DigitScales& scales, float* c, int64_t c_stride);
+  /// The largest magnitude of values[count]; NaN if one is not finite.
+  float (*largest_magnitude)(const float* values, int64_t count);
+  /// shifted_integers[i] = values[i] * inverse rounded to an integer, of a magnitude below 2^15,
+  /// plus 1.5 * 2^23: its 16 lowest bits are the integer.
+  Quantised (*quantise)(const float* values, int64_t count, float inverse, float scale,
+                        float* shifted_integers);
   /// Appends (like `above`) every sum whose upper bound is not at or below its limit.
   int64_t (*candidates)(const float* sums, int64_t count, const BoundRow& bound, uint32_t first,
                         uint32_t* indices, float* values);

@@ -37,6 +37,10 @@ struct Simd {
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  /// The larger of a and |b|.
+  static Float max_magnitude(Float a, Float b) {
+    return _mm256_max_ps(a, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), b));
+  }
   static float sum(Float value) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
@@ -102,6 +106,7 @@ struct Simd {
 
 #include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/quantise.inl"
 #include "cpu/kernels/sae.inl"
 #include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"

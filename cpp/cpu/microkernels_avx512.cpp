@@ -42,6 +42,8 @@ struct Simd {
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  /// The larger of a and |b|.
+  static Float max_magnitude(Float a, Float b) { return _mm512_max_ps(a, _mm512_abs_ps(b)); }
   static float sum(Float value) { return _mm512_reduce_add_ps(value); }
   /// to[0..4) = the sums of a, b, c, d.
   static void sum4(Float a, Float b, Float c, Float d, float* to) {
@@ -109,6 +111,7 @@ struct Simd {
 
 #include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/quantise.inl"
 #include "cpu/kernels/sae.inl"
 #include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"

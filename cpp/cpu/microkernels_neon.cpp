@@ -28,6 +28,8 @@ struct Simd {
   static Float fma(Float a, Float b, Float c) { return vfmaq_f32(c, a, b); }
   static Float add(Float a, Float b) { return vaddq_f32(a, b); }
   static Float mul(Float a, Float b) { return vmulq_f32(a, b); }
+  /// The larger of a and |b|.
+  static Float max_magnitude(Float a, Float b) { return vmaxq_f32(a, vabsq_f32(b)); }
   static float sum(Float value) { return vaddvq_f32(value); }
   /// to[0..4) = the sums of a, b, c, d.
   static void sum4(Float a, Float b, Float c, Float d, float* to) {
@@ -82,6 +84,7 @@ struct Simd {
 
 #include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/quantise.inl"
 #include "cpu/kernels/sae.inl"
 #include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"

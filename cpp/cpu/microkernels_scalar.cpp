@@ -1,5 +1,6 @@
 // Plain C++: the kernels of a processor we know nothing about, and the tests' second opinion.
 
+#include <cmath>
 #include <cstring>
 
 #include "cpu/kernels/storage.h"
@@ -23,6 +24,8 @@ struct Simd {
   static Float fma(Float a, Float b, Float c) { return a * b + c; }
   static Float add(Float a, Float b) { return a + b; }
   static Float mul(Float a, Float b) { return a * b; }
+  /// The larger of a and |b|.
+  static Float max_magnitude(Float a, Float b) { return a > std::fabs(b) ? a : std::fabs(b); }
   static float sum(Float value) { return value; }
   static void sum4(Float a, Float b, Float c, Float d, float* to) {
     to[0] = a, to[1] = b, to[2] = c, to[3] = d;
@@ -51,6 +54,7 @@ struct Simd {
 
 #include "cpu/kernels/candidates.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/quantise.inl"
 #include "cpu/kernels/sae.inl"
 #include "cpu/kernels/screen.inl"
 #include "cpu/kernels/table.inl"

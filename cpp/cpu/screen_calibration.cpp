@@ -15,6 +15,9 @@ namespace {
 
 // Tokens from which a calibration is final.
 constexpr int64_t kCalibrationTokens = 32;
+// A dimension is kept for so many times the mean energy of those that are not: its own size then
+// begins to set the scale of a token's digits.
+constexpr double kOutstanding = 4;
 
 /// The largest float32 below the limit by more than evaluating a bound against it can round.
 float lowered(double limit) {
@@ -46,12 +49,20 @@ void choose_calibration(const monosem_sae_encoder& e, const float* x, int64_t to
       const double off = static_cast<double>(x[t * e.d_in + i]) - form.center[i];
       if (std::isfinite(off)) energy[i] += off * off;
     }
-  const int64_t keep = kept_dimensions(e, *form.kernels);
+  const int64_t most = kept_dimensions(e, *form.kernels);
   form.kept.resize(e.d_in);
   std::iota(form.kept.begin(), form.kept.end(), 0);
   std::partial_sort(
-      form.kept.begin(), form.kept.begin() + keep, form.kept.end(),
+      form.kept.begin(), form.kept.begin() + most, form.kept.end(),
       [&](int64_t a, int64_t b) { return energy[a] != energy[b] ? energy[a] > energy[b] : a < b; });
+  // What is not far above the rest costs more as float32 than it takes from the bound.
+  double rest = std::accumulate(energy.begin(), energy.end(), 0.0);
+  int64_t keep = 0;
+  for (; keep < most; ++keep) {
+    const double next = energy[form.kept[keep]], others = static_cast<double>(e.d_in - keep - 1);
+    rest -= next;
+    if (!(next * others > kOutstanding * rest)) break;
+  }
   form.kept.resize(keep);
   std::sort(form.kept.begin(), form.kept.end());
   form.calibrated_tokens = tokens;

@@ -1,6 +1,7 @@
 #include "cpu/screen_tokens.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -11,6 +12,8 @@ namespace monosem::cpu {
 namespace {
 
 constexpr int64_t kTileRows = 16;  // of an AMX tile
+// The least largest magnitude that is scaled to digits: far from where float32 underflows.
+constexpr float kLeastScaled = 1e-30f;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -51,7 +54,7 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
                    std::vector<float>(tokens),
                    std::vector<float>(tokens)};
   const float most = digits == 2 ? 8127.0f : 127.0f;
-  const int bias = digits == 2 ? 129 * 64 : 128;
+  const uint32_t bias = digits == 2 ? 129 * 64 : 128;
   // A panel as tall as a float32 tile, or taller, is quantised by one such tile at a time.
   const int64_t parts = divide_up(tallest, kernels.tile_rows);
   ThreadPool::instance().run(panels * parts, 1, [&](int64_t begin, int64_t end, int) {
@@ -61,7 +64,8 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
     uint32_t *high_units = digit_units.data(), *low_units = high_units + form.units;
     uint8_t* high = reinterpret_cast<uint8_t*>(high_units);
     uint8_t* low = reinterpret_cast<uint8_t*>(low_units);
-    float* centred = centred_scratch.floats(d_in);
+    float* centred = centred_scratch.floats(2 * d_in);
+    float* shifted_integers = centred + d_in;
     for (int64_t part = begin; part < end; ++part) {
       const int64_t panel = part / parts, row = part % parts * kernels.tile_rows;
       const int64_t first = out.token_of(panel), rows = out.token_of(panel + 1) - first;
@@ -70,37 +74,30 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
       uint32_t* const packed = out.units.get() + panel * panel_units;
       for (int64_t r = row; r < row + height; ++r) {
         const int64_t t = first + r;
-        double all = 0, outliers = 0;
-        for (int64_t i = 0; i < d_in; ++i) {
-          centred[i] = x[t * d_in + i] - form.center[i];
-          all += static_cast<double>(centred[i]) * centred[i];
-        }
+        for (int64_t i = 0; i < d_in; ++i) centred[i] = x[t * d_in + i] - form.center[i];
+        double outliers = 0;
         for (int64_t k = 0; k < keep; ++k) {
           const float value = centred[form.kept[k]];
           out.kept[(first + row) * keep + k * height + r - row] = value;
           outliers += static_cast<double>(value) * value;
           centred[form.kept[k]] = 0.0f;
         }
-        float largest = 0;
-        for (int64_t i = 0; i < d_in; ++i) largest = std::max(largest, std::fabs(centred[i]));
-        const float inverse = most / largest;
+        const float largest = kernels.largest_magnitude(centred, d_in);
+        const bool finite = std::isfinite(largest) && std::isfinite(outliers);
         // As for weights: what cannot be scaled is all error, what is not finite has no bound.
-        const bool usable = std::isfinite(all) && largest > 0 && std::isfinite(inverse);
-        const float scale = usable ? largest / most : 0.0f;
-        double error = 0, size = 0;
-        for (int64_t i = 0; i < form.units * 4; ++i) {
-          const float value = usable && i < d_in ? centred[i] : 0.0f;
-          const int q = usable ? static_cast<int>(std::lrintf(value * inverse)) : 0;
-          if (digits == 2) {
-            high[i] = static_cast<uint8_t>((q + bias) >> 7);
-            low[i] = static_cast<uint8_t>((q + bias) & 127);
-          } else {
-            high[i] = static_cast<uint8_t>(q + bias);
-          }
-          if (i >= d_in) continue;
-          const double quantised = static_cast<double>(scale) * q, off = centred[i] - quantised;
-          error += off * off;
-          size += quantised * quantised;
+        const bool usable = finite && largest >= kLeastScaled;
+        const float inverse = usable ? most / largest : 0.0f,
+                    scale = usable ? largest / most : 0.0f;
+        const Quantised sums = kernels.quantise(centred, d_in, inverse, scale, shifted_integers);
+        double error = 0, size = std::sqrt(static_cast<double>(sums.size)) * scale;
+        if (usable)
+          error = std::sqrt(static_cast<double>(sums.error)) / inverse;
+        else
+          for (int64_t i = 0; i < d_in; ++i) error = std::hypot(error, centred[i]);
+        for (int64_t i = 0; i < d_in; ++i) {
+          const uint32_t digit = std::bit_cast<uint32_t>(shifted_integers[i]) + bias;
+          high[i] = static_cast<uint8_t>(digits == 2 ? digit >> 7 & 127 : digit);
+          low[i] = static_cast<uint8_t>(digit & 127);
         }
         place_digits(kernels, high_units, form.units, r, rows * digits, packed);
         if (digits == 2)
@@ -108,14 +105,17 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         float* scales = out.scale.data() + first * digits;
         scales[r] = digits == 2 ? 128.0f * scale : scale;
         if (digits == 2) scales[rows + r] = scale;
-        // Centring rounds once per dimension; the kept dimensions' float32 sum once per term.
+        // Rounded once per dimension: centring and, without a fused multiply-add, scale * integer.
+        // The kept dimensions' float32 sum, once per term. The sums of squares, once per term of
+        // which all are positive: relative.
+        const double norm = size + error, kept_norm = std::sqrt(outliers);
+        const double slack = 1 + static_cast<double>(d_in + 16) * kRounding;
         const double rounding =
-            kRounding * std::sqrt(all) +
-            (static_cast<double>(keep) * kRounding + kEstimateRoundings) * std::sqrt(outliers);
-        out.by_norm[t] = raised(std::sqrt(error) + rounding);
-        out.by_error[t] = raised(std::sqrt(size));
-        if (!std::isfinite(all))
-          out.by_norm[t] = out.by_error[t] = std::numeric_limits<float>::quiet_NaN();
+            4 * kRounding * norm +
+            (static_cast<double>(keep) * kRounding + kEstimateRoundings) * kept_norm;
+        out.by_norm[t] = raised(error * slack + rounding);
+        out.by_error[t] = raised(size * slack);
+        if (!finite) out.by_norm[t] = out.by_error[t] = std::numeric_limits<float>::quiet_NaN();
       }
       if (row + height != rows) continue;
       std::fill_n(high_units, form.units, 0u);

@@ -27,6 +27,8 @@ constexpr Microkernels make_table(const char* isa, int digit_bits) {
   table.digit_rows = kRows;
   table.most_kept = 32;
   table.digit_tile = digit_tile<kRows, kVectors>;
+  table.largest_magnitude = largest_magnitude;
+  table.quantise = quantise;
   table.candidates = candidates;
   table.dot_gathered = dot_gathered;
   return table;
