@@ -8,6 +8,10 @@
 #include "core/error.h"
 #include "cpu/row_kernels.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -73,6 +77,9 @@ CpuFeatures detect() {
   CpuFeatures found;
 #if defined(__aarch64__)
   found.neon = true;
+#if defined(__linux__)
+  found.neon_dot = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#endif
 #endif
   return found;
 }
@@ -97,7 +104,9 @@ const std::vector<Choice>& choices() {
                                              : microkernels_avx512(),
                       row_kernels_avx512()});
     if (features.amx_int8) runs.push_back({"amx", microkernels_amx(), row_kernels_avx512()});
-    if (features.neon) runs.push_back({"neon", microkernels_neon(), row_kernels_scalar()});
+    if (features.neon)
+      runs.push_back({"neon", features.neon_dot ? microkernels_neon_dot() : microkernels_neon(),
+                      row_kernels_neon()});
     return runs;
   }();
   return list;

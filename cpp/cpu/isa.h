@@ -15,6 +15,7 @@ struct CpuFeatures {
   bool amx_int8 = false;     // with the kernel's permission to use the tiles
   bool amx_bf16 = false;
   bool neon = false;
+  bool neon_dot = false;
 };
 const CpuFeatures& cpu_features();
 

@@ -156,5 +156,6 @@ const Microkernels* microkernels_avx512_vnni();
 const Microkernels* microkernels_avx512_bf16();
 const Microkernels* microkernels_amx();
 const Microkernels* microkernels_neon();
+const Microkernels* microkernels_neon_dot();
 
 }  // namespace monosem::cpu

@@ -86,9 +86,9 @@ struct Simd {
   }
 
   using Int = __m256i;
-  static Int times(const int32_t* from, int32_t factor) {
-    return _mm256_mullo_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)),
-                              _mm256_set1_epi32(factor));
+  static Int start(const int32_t* w_sum, int32_t bias) {
+    return _mm256_mullo_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w_sum)),
+                              _mm256_set1_epi32(-bias));
   }
   static Int load_digits(const uint32_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));

@@ -33,8 +33,8 @@ struct Simd {
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
 
   using Int = __m512i;
-  static Int times(const int32_t* from, int32_t factor) {
-    return _mm512_mullo_epi32(_mm512_loadu_si512(from), _mm512_set1_epi32(factor));
+  static Int start(const int32_t* w_sum, int32_t bias) {
+    return _mm512_mullo_epi32(_mm512_loadu_si512(w_sum), _mm512_set1_epi32(-bias));
   }
   static Int load_digits(const uint32_t* from) { return _mm512_loadu_si512(from); }
   static Int broadcast_digits(uint32_t digits) {

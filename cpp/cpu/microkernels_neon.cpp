@@ -65,8 +65,8 @@ struct Simd {
   }
 
   using Int = int32x4_t;
-  static Int times(const int32_t* from, int32_t factor) {
-    return vmulq_n_s32(vld1q_s32(from), factor);
+  static Int start(const int32_t* w_sum, int32_t bias) {
+    return vmulq_n_s32(vld1q_s32(w_sum), -bias);
   }
   static Int load_digits(const uint32_t* from) { return vreinterpretq_s32_u32(vld1q_u32(from)); }
   static Int broadcast_digits(uint32_t digits) {

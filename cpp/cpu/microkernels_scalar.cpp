@@ -41,7 +41,7 @@ struct Simd {
 
   // Four digits in one 32-bit word.
   using Int = int32_t;
-  static Int times(const int32_t* from, int32_t factor) { return *from * factor; }
+  static Int start(const int32_t* w_sum, int32_t bias) { return *w_sum * -bias; }
   static Int load_digits(const uint32_t* from) { return static_cast<int32_t>(*from); }
   static Int broadcast_digits(uint32_t digits) { return static_cast<int32_t>(digits); }
   static Int dot4(Int sum, Int x, Int w) {

@@ -39,6 +39,7 @@ struct RowKernels {
 const RowKernels* row_kernels_scalar();
 const RowKernels* row_kernels_avx2();
 const RowKernels* row_kernels_avx512();
+const RowKernels* row_kernels_neon();
 
 /// The table of the instruction set in use, as isa.h chooses it.
 const RowKernels& row_kernels();

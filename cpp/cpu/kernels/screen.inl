@@ -10,7 +10,7 @@ void digit_tile_of(int64_t units, const uint32_t* x, const uint32_t* w, const Di
   Int sum[kRows][kVectors];
 #pragma GCC unroll 4
   for (int j = 0; j < kVectors; ++j) {
-    const Int start = Simd::times(scales.w_sum + j * kLanes, -scales.bias);
+    const Int start = Simd::start(scales.w_sum + j * kLanes, scales.bias);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) sum[i][j] = start;
   }
