@@ -1,6 +1,8 @@
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cpu/kernels/amx_tile.h"
 #include "cpu/sae_screen.h"
@@ -23,9 +25,10 @@ std::vector<int> digit_choices() {
 
 /// One block by the screen, whatever its share of candidates.
 Csr screen(const monosem_sae_encoder& e, const std::vector<float>& x, int64_t tokens, int digits,
-           int32_t precision, cpu::ScreenCounts& counts) {
+           int32_t precision, cpu::ScreenCounts& counts,
+           const cpu::Microkernels& kernels = cpu::microkernels()) {
   const Plan plan(e);
-  cpu::build_screen(e, cpu::microkernels(), plan.plan->screen);
+  cpu::build_screen(e, kernels, plan.plan->screen);
   cpu::calibrate_screen(e, x.data(), tokens, plan.plan->screen);
   std::vector<cpu::TokenBlock> blocks(1);
   const auto block = e.k > 0 ? cpu::screen_top_k : cpu::screen_threshold;
@@ -243,20 +246,33 @@ TEST(screen_amx_tile_multiplies_and_scales) {
 
 // Sums are integers, and the rest of the two is the same: how a unit adds them up cannot matter.
 TEST(screen_estimates_are_the_same_bits_on_amx_and_vnni) {
+  std::vector<std::pair<std::string, cpu::Microkernels>> units;
+  for_each_isa([&](const std::string& isa) {
+    cpu::Microkernels kernels = cpu::microkernels();
+    if (kernels.digit_bits < 8 || kernels.tile_columns != cpu::kAmxColumns) return;
+    kernels.most_kept = 8;
+    units.push_back({isa, kernels});
+    kernels.digit_rows = cpu::kAmxRows;
+    kernels.digits_in_tiles = true;
+    kernels.digit_tile = cpu::amx_digit_tile<cpu::ModelTiles>;
+    units.push_back({"model of AMX", kernels});
+  });
   Random random(49);
-  for (int64_t tokens : {1, 7, 40, 300})
-    for (int digits : {1, 2}) {
-      const SaeCase sae(Kind::kJumpRelu, 200, 500, MONOSEM_BFLOAT16, random);
-      const std::vector<float> x = random_tokens(tokens, 200, random);
-      Csr first;
-      bool any = false;
-      for_each_isa([&](const std::string& isa) {
-        if (isa != "amx" && (isa != "avx512" || cpu::microkernels().digit_bits < 8)) return;
-        cpu::ScreenCounts counts;
-        Csr got = screen(sae.encoder(), x, tokens, digits, MONOSEM_FAST, counts);
-        if (any) CHECK(same_bits(got.csr, first.csr), isa << ", " << tokens << " tokens");
-        first = std::move(got);
-        any = true;
-      });
-    }
+  for (Kind kind : {Kind::kJumpRelu, Kind::kTopK})
+    for (int64_t tokens : {1, 7, 40, 300})
+      for (int digits : {1, 2}) {
+        const int64_t d_in = random.integer(1, 700);
+        const SaeCase sae(kind, d_in, 500, MONOSEM_BFLOAT16, random);
+        const std::vector<float> x = random_tokens(tokens, d_in, random);
+        Csr first;
+        for (size_t i = 0; i < units.size(); ++i) {
+          cpu::ScreenCounts counts;
+          Csr got = screen(sae.encoder(), x, tokens, digits, MONOSEM_FAST, counts, units[i].second);
+          if (i == 0)
+            first = std::move(got);
+          else
+            CHECK(same_bits(got.csr, first.csr), units[i].first << ", " << tokens << " tokens of "
+                                                                << d_in << ", digits " << digits);
+        }
+      }
 }
