@@ -15,33 +15,50 @@ constexpr float kWeightDigits = 127.0f;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Digits of one feature, and what quantising them cost.
-void quantise_feature(const float* w, int64_t d_in, int8_t* digits, ScreenForm& form, int64_t f) {
-  float largest = 0;
-  for (int64_t i = 0; i < d_in; ++i) largest = std::max(largest, std::fabs(w[i]));
+float largest_of(const float* values, int64_t count) {
+  float parts[16] = {};  // as vectors
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16)
+    for (int64_t part = 0; part < 16; ++part) {
+      const float size = std::fabs(values[i + part]);
+      parts[part] = parts[part] < size ? size : parts[part];
+    }
+  for (; i < count; ++i) parts[0] = std::max(parts[0], std::fabs(values[i]));
+  return *std::max_element(parts, parts + 16);
+}
+
+/// Digits of one feature, and what quantising them cost. rounded: [d_in] to work in.
+void quantise_feature(const float* w, int64_t d_in, int8_t* digits, float* rounded,
+                      ScreenForm& form, int64_t f) {
+  const float largest = largest_of(w, d_in), inverse = kWeightDigits / largest;
   const double norm = sum_of(d_in, [&](int64_t i) { return static_cast<double>(w[i]) * w[i]; });
-  const float inverse = kWeightDigits / largest;
   // Weights that are not finite, or too small to scale, keep digits of 0: then all of the weight is
   // error, or NaN, and the feature is always a candidate.
   const bool usable = std::isfinite(norm) && largest > 0 && std::isfinite(inverse);
   const float scale = usable ? largest / kWeightDigits : 0.0f;
   int32_t sum = 0;
-  int64_t squares = 0;
-  for (int64_t i = 0; i < d_in; ++i) {
-    const int digit = usable ? static_cast<int>(std::lrintf(w[i] * inverse)) : 0;
-    digits[i] = static_cast<int8_t>(digit);
-    sum += digit;
-    squares += digit * digit;
+  if (usable) {
+    // Rounds to a whole number, as a vector: float32 has no fraction from 2^23 on.
+    constexpr float kWhole = 0x1.8p23f;
+    for (int64_t i = 0; i < d_in; ++i) rounded[i] = (w[i] * inverse + kWhole) - kWhole;
+    for (int64_t i = 0; i < d_in; ++i) {
+      const int32_t digit = static_cast<int32_t>(rounded[i]);
+      digits[i] = static_cast<int8_t>(digit);
+      sum += digit;
+    }
+  } else {
+    std::fill_n(rounded, d_in, 0.0f);
+    std::fill_n(digits, d_in, int8_t{0});
   }
-  const double error = sum_of(d_in, [&](int64_t i) {
-    const double off = w[i] - static_cast<double>(scale) * digits[i];
+  const double error = std::sqrt(sum_of(d_in, [&](int64_t i) {
+    const double off = w[i] - static_cast<double>(scale) * rounded[i];
     return off * off;
-  });
-  const double kept = static_cast<double>(scale) * scale * static_cast<double>(squares);
+  }));
   form.scale[f] = scale;
   form.sum[f] = sum;
   form.norm[f] = raised(std::sqrt(norm));
-  form.error[f] = raised(std::sqrt(error) + kEstimateRoundings * std::sqrt(kept));
+  // |w^| <= |w| + |w - w^|.
+  form.error[f] = raised(error + kEstimateRoundings * (std::sqrt(norm) + error));
 }
 
 int64_t padded_units(const monosem_sae_encoder& e) {
@@ -100,7 +117,7 @@ void build_screen(const monosem_sae_encoder& e, const Microkernels& kernels, Scr
   form.limit = Memory<float>(padded);
   form.bytes += static_cast<uint64_t>(padded) * (form.units * 4 + 6 * 4);
   ThreadPool::instance().run(panels, 1, [&](int64_t begin, int64_t end, int) {
-    std::vector<float> row(e.d_in);
+    std::vector<float> row(e.d_in), rounded(e.d_in);
     std::vector<uint32_t> digits(form.width * form.units);
     for (int64_t panel = begin; panel < end; ++panel) {
       std::fill(digits.begin(), digits.end(), 0u);
@@ -113,7 +130,7 @@ void build_screen(const monosem_sae_encoder& e, const Microkernels& kernels, Scr
         }
         const FloatRows w = float_rows(kernels, form.rows.at(f, 0), 1, e.d_in, row.data());
         quantise_feature(w.data, e.d_in, reinterpret_cast<int8_t*>(&digits[lane * form.units]),
-                         form, f);
+                         rounded.data(), form, f);
       }
       uint32_t* to = form.panels.get() + panel * form.width * form.units;
       for (int64_t k = 0; k < form.units; ++k)
