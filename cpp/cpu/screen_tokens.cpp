@@ -12,6 +12,8 @@ namespace monosem::cpu {
 namespace {
 
 constexpr int64_t kTileRows = 16;  // of an AMX tile
+// Of digits in one panel: half a second-level cache of 2 MB. The rest is for two panels of weights.
+constexpr int64_t kPanelBytes = 1 << 20;
 // The least largest magnitude that is scaled to digits: far from where float32 underflows.
 constexpr float kLeastScaled = 1e-30f;
 
@@ -40,7 +42,9 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
                              int digits) {
   const Microkernels& kernels = *form.kernels;
   const int64_t keep = static_cast<int64_t>(form.kept.size());
-  const int64_t panels = divide_up(tokens, kernels.digit_rows / digits);
+  const int64_t near_rows = std::max<int64_t>(kTileRows, kPanelBytes / (4 * form.units));
+  const int64_t most_rows = std::min<int64_t>(kernels.digit_rows, near_rows);
+  const int64_t panels = divide_up(tokens, most_rows / digits);
   const int64_t tallest = divide_up(tokens, panels);
   const int64_t padding = kernels.digits_in_tiles ? kTileRows : 1;
   const int64_t panel_units = divide_up(tallest * digits, padding) * padding * form.units;
