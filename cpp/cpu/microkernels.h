@@ -143,9 +143,10 @@ struct Microkernels {
   /// Appends (like `above`) every sum whose upper bound is not at or below its limit.
   int64_t (*candidates)(const float* sums, int64_t count, const BoundRow& bound, uint32_t first,
                         uint32_t* indices, float* values);
-  /// sums[i] += w . x[tokens[i], :], float32.
-  void (*dot_gathered)(const void* w, int32_t dtype, const float* x, int64_t x_stride,
-                       const uint32_t* tokens, int64_t count, int64_t depth, float* sums);
+  /// sums[i] += w . x[tokens[i], :], float32; `next` is the row of w to come, or w itself.
+  void (*dot_gathered)(const void* w, const void* next, int32_t dtype, const float* x,
+                       int64_t x_stride, const uint32_t* tokens, int64_t count, int64_t depth,
+                       float* sums);
 };
 
 // null where the architecture has no such instructions

@@ -109,14 +109,10 @@ void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidat
   for (uint32_t f = least; f <= most; ++f) {
     const uint32_t end = starts[f - least];
     if (end == begin) continue;
-    if (end < order.size()) {
-      // The next row arrives while this one is multiplied.
-      const char* next = static_cast<const char*>(form.rows.at(pairs.features[order[end]], 0).data);
-      for (int64_t b = 0; b < d_in * bytes_of(form.rows.dtype); b += 64)
-        __builtin_prefetch(next + b, 0, 2);
-    }
-    form.kernels->dot_gathered(form.rows.at(f, 0).data, form.rows.dtype, x, d_in,
-                               tokens.data() + begin, end - begin, d_in, totals.data() + begin);
+    const void* row = form.rows.at(f, 0).data;
+    const void* next = end < order.size() ? form.rows.at(pairs.features[order[end]], 0).data : row;
+    form.kernels->dot_gathered(row, next, form.rows.dtype, x, d_in, tokens.data() + begin,
+                               end - begin, d_in, totals.data() + begin);
     begin = end;
   }
   for (size_t i = 0; i < order.size(); ++i) sums[order[i]] = totals[i];
