@@ -15,6 +15,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace monosem::bench {
@@ -22,7 +24,7 @@ namespace {
 
 constexpr int64_t kRounds = 4000000;
 
-// Every loop runs kRounds times 12 independent chains: more than latency times issue rate.
+// Every loop runs kRounds times 12 or more independent chains: more than latency times issue rate.
 #if defined(__x86_64__)
 
 [[gnu::target("avx512f")]] double chains_avx512() {
@@ -71,6 +73,21 @@ constexpr int64_t kRounds = 4000000;
   return 12.0 * 64 * 2 * kRounds;
 }
 
+#elif defined(__aarch64__)
+
+// Twice as many chains: Arm's cores issue up to four of these a cycle.
+double chains_neon() {
+  float32x4_t sum[24];
+#pragma GCC unroll 24
+  for (int i = 0; i < 24; ++i) sum[i] = vdupq_n_f32(0.5f);
+  const float32x4_t factor = vdupq_n_f32(0.25f);
+  for (int64_t round = 0; round < kRounds; ++round)
+#pragma GCC unroll 24
+    for (int i = 0; i < 24; ++i)
+      asm volatile("fmla %0.4s, %1.4s, %1.4s" : "+w"(sum[i]) : "w"(factor));
+  return 24.0 * 4 * 2 * kRounds;
+}
+
 #endif
 
 double chains_scalar() {
@@ -88,8 +105,10 @@ double chains_scalar() {
 double chains() {
 #if defined(__x86_64__)
   const std::string isa = cpu::microkernels().isa;
-  if (isa == "avx512") return chains_avx512();
+  if (isa == "avx512" || isa == "amx") return chains_avx512();
   if (isa == "avx2") return chains_avx2();
+#elif defined(__aarch64__)
+  if (std::string(cpu::microkernels().isa) == "neon") return chains_neon();
 #endif
   return chains_scalar();
 }
