@@ -44,11 +44,7 @@ void tile(int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t
   for (int64_t k = 0; k < pairs; ++k) {
     __m512i row[kVectors];
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) {
-      row[j] = _mm512_loadu_si512(b + j * kLanes);
-      // 16 steps ahead: the panel streams from the second-level cache or beyond.
-      __builtin_prefetch(b + 16 * kColumns + j * kLanes);
-    }
+    for (int j = 0; j < kVectors; ++j) row[j] = _mm512_loadu_si512(b + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kHeight; ++i) {
       const __m512i value = _mm512_set1_epi32(static_cast<int>(a[i]));
