@@ -87,8 +87,8 @@ try {
   writeFileSync(join(folder, 'model', 'config.json'), '{"model_type": "gpt2"}');
   writeSafetensors(join(folder, 'model', 'model.safetensors'));
   const model = await HookedTransformer.fromPretrainedNoProcessing(join(folder, 'model'));
-  const forward = async (length, options = {}) => {
-    const { logits, cache } = await model.runWithCache(ids(length), {
+  const forward = async (length, options = {}, of = model) => {
+    const { logits, cache } = await of.runWithCache(ids(length), {
       namesFilter: () => false,
       ...options,
     });
@@ -131,13 +131,11 @@ try {
   );
 
   const decoded = 16;
+  const decode = (of) =>
+    of.generate([[1, 2, 3, 4]], { maxNewTokens: decoded, temperature: 0, stopAtEos: false });
   const all = Tensor.zeros([model.W_E.size + 12 * 12 * d * d]);
   const reading = await compare([
-    {
-      name: 'decode',
-      run: () =>
-        model.generate([[1, 2, 3, 4]], { maxNewTokens: decoded, temperature: 0, stopAtEos: false }),
-    },
+    { name: 'decode', run: () => decode(model) },
     { name: 'read', run: () => all.sum().item() },
   ]);
   all.dispose();
@@ -145,6 +143,24 @@ try {
   console.log(
     `one token over the cache: ${perToken.toFixed(1)} ms, ${(perToken / reading.read.median).toFixed(2)} of reading the weights once (${reading.read.median.toFixed(1)} ms)`,
   );
+
+  const held = { dtype: 'bfloat16' };
+  const narrow = await HookedTransformer.fromPretrainedNoProcessing(join(folder, 'model'), held);
+  const halves = await compare([
+    { name: 'prefill', run: () => forward(512) },
+    { name: 'narrow prefill', run: () => forward(512, {}, narrow) },
+    { name: 'decode', run: () => decode(model) },
+    { name: 'narrow decode', run: () => decode(narrow) },
+  ]);
+  await narrow.dispose();
+  for (const [what, name] of [
+    ['prefill of 512 tokens', 'prefill'],
+    [`${decoded} tokens over the cache`, 'decode'],
+  ]) {
+    const narrowed = halves[`narrow ${name}`];
+    const faster = halves[name].median / narrowed.median;
+    say(`${what} in bfloat16`, narrowed, `, ${faster.toFixed(2)}x float32`);
+  }
 
   const edit = (act) => {
     const rows = act.slice(null, null, [0, 1]);

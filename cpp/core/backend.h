@@ -9,7 +9,8 @@
  * may return before its work is done as long as later calls on the same device see its effects.
  *  - Shapes, dtypes and bounds were checked by the core. A backend may assume what is written here.
  *  - Views may have any strides, including 0 (broadcast) on sources. Arithmetic is in float32
- * whatever the storage; float16 and bfloat16 round to nearest even when stored.
+ * whatever the storage; float16 and bfloat16 round to nearest even when stored. A product of two
+ * bfloat16 matrices may take subnormal values and sums for zero.
  *  - Sums run in an order that depends only on shapes and the number of threads: results are
  * bitwise reproducible for one device. */
 #ifndef MONOSEM_CORE_BACKEND_H_
