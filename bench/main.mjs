@@ -1,7 +1,7 @@
 // `npm run bench [WORD...]`: every trial whose name has the words, ours and the peers' in turns; the core
 // without words, and then the plot.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { storedSae } from './data.mjs';
@@ -9,10 +9,12 @@ import { demoSae } from './demo.mjs';
 import { floors, Limits } from './limits.mjs';
 import { measureLinear } from './linear.mjs';
 import { measure } from './measure.mjs';
+import { measureMemory } from './memory.mjs';
 import { openGraph } from './onnxruntime.mjs';
 import { install, NativePeers } from './peers.mjs';
 import { drawResults } from './plot.mjs';
 import { machine, save, table } from './report.mjs';
+import { tellResults } from './story.mjs';
 import { choose, narrower } from './trials.mjs';
 
 const threads = Number(process.env.MONOSEM_THREADS) || availableParallelism();
@@ -27,6 +29,7 @@ const limits = new Limits();
 const peers = await NativePeers.open(threads);
 if (peers === undefined) console.error(`without OpenBLAS and oneDNN, which are peers: ${install}`);
 const measured = [];
+const memory = {};
 const work = mkdtempSync(join(tmpdir(), 'monosem-bench-'));
 const add = (trial, row) => {
   const isa = process.env.MONOSEM_ISA ? ` ${process.env.MONOSEM_ISA}` : '';
@@ -43,6 +46,14 @@ try {
     const [{ model }] = sameWeights;
     const weights = await (model === 'demo' ? demoSae : storedSae)(sameWeights[0], work);
     for (const sameGraph of groups(sameWeights, ({ operation }) => operation)) {
+      if (sameGraph[0].operation === 'memory') {
+        for (const trial of sameGraph) {
+          const input = join(work, 'input');
+          writeFileSync(input, new Uint8Array(weights.input(trial).buffer));
+          Object.assign(memory, measureMemory(trial, work, input));
+        }
+        continue;
+      }
       const graph = await openGraph(work, weights, sameGraph[0], threads);
       for (const trial of sameGraph) {
         const rows = await measure(trial, weights, { graph, peers, work });
@@ -67,7 +78,7 @@ const rows = Object.fromEntries(
       : [name, { ...row, floors: floors(trial, row, limits) }],
   ),
 );
-const path = save(machine(threads), limits, rows);
+const path = save(machine(threads), limits, rows, memory);
 console.log(`\n${table(rows)}\n\nwritten to ${path}`);
 if (words.length === 0) {
   for (const isa of narrower.isas.filter((name) => limits.isa && name !== limits.isa)) {
@@ -77,7 +88,7 @@ if (words.length === 0) {
       stdio: 'inherit',
     });
   }
-  console.log(`drawn: ${drawResults(path)}`);
+  console.log(`told in ${drawResults(path)} and ${tellResults(path)}`);
 }
 
 function groups(list, key) {

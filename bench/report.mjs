@@ -27,7 +27,7 @@ export function bestPeer({ median, peers: theirs = {} }) {
 export const ratioTo = ({ median, peers: theirs }, peer) => theirs?.[peer]?.median / median;
 
 const columns = [
-  ['trial', (_, name) => name],
+  ['trial', ({ name }) => name],
   ['path', ({ path }) => path],
   ['ms', ({ median }) => median.toPrecision(3)],
   ...peers.map((peer) => [
@@ -44,22 +44,27 @@ const columns = [
   ['forms, MB', ({ stats }) => stats && (stats.planBytes / 1e6).toFixed(0)],
 ];
 
-const times = (ratio) => (ratio > 0 ? `${ratio.toFixed(2)}x` : undefined);
-const percent = (share) => (share > 0 ? `${(100 * share).toFixed(0)} %` : undefined);
+export const times = (ratio) => (ratio > 0 ? `${ratio.toFixed(2)}x` : undefined);
+export const percent = (share) => (share > 0 ? `${(100 * share).toFixed(0)} %` : undefined);
 
-export function table(rows) {
+/** Columns are [title, cell(row)]. */
+export function tableOf(titled, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [
-    line(columns.map(([title]) => title)),
-    line(columns.map(() => '---')),
-    ...Object.entries(rows).map(([name, row]) =>
-      line(columns.map(([, cell]) => cell(row, name) ?? '')),
-    ),
+    line(titled.map(([title]) => title)),
+    `|${'---|'.repeat(titled.length)}`,
+    ...rows.map((row) => line(titled.map(([, cell]) => cell(row) ?? ''))),
   ].join('\n');
 }
 
+export const table = (rows) =>
+  tableOf(
+    columns,
+    Object.entries(rows).map(([name, row]) => ({ name, ...row })),
+  );
+
 /** Adds these rows to what the machine's file holds. Returns its path. */
-export function save(about, limits, rows) {
+export function save(about, limits, rows, memory) {
   mkdirSync(folder, { recursive: true });
   const slug = `${about.cpu.toLowerCase().replace(/[^a-z0-9]+/g, '-')}-${about.threads}t`;
   const path = join(folder, `${slug}.json`);
@@ -69,6 +74,7 @@ export function save(about, limits, rows) {
     when: new Date().toISOString().slice(0, 10),
     limits: { ...before.limits, ...(limits.isa && { [limits.isa]: limits }) },
     rows: { ...before.rows, ...rows },
+    memory: { ...before.memory, ...memory },
   };
   writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
   writeFileSync(join(folder, `${slug}.md`), markdown(results));

@@ -5,6 +5,13 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
+const running = new Set();
+// Nothing else would ever wake them.
+process.once('exit', () => {
+  for (const one of running) one.close();
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 export class StoppedProcess {
   #child;
   #lines;
@@ -15,6 +22,7 @@ export class StoppedProcess {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+    running.add(this);
   }
 
   /** Its answer. Throws when that is an error, or when it has ended. */
@@ -34,5 +42,6 @@ export class StoppedProcess {
 
   close() {
     this.#child.kill('SIGKILL');
+    running.delete(this);
   }
 }

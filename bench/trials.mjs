@@ -26,6 +26,9 @@ const doublings = [
   ...[64, 128, 256, 1024, 2048].map((batch) => ({ dSae: 32768, batch })),
 ].map((one) => ({ operation: 'linear', model: 'gpt2-small', dIn: 768, l0: 50, ...one }));
 
+/** What an SAE takes while it encodes. */
+const memory = { operation: 'memory', batch: 512, l0: 100 };
+
 /** What the core has besides encode and decode of the two first shapes at batch 1, 32, 512 and L0 100. */
 const alsoCore = [
   'encode gemma-2-2b 2304x16384 b2048 l100',
@@ -54,7 +57,12 @@ function named(trial) {
   return {
     name,
     ...trial,
-    core: basic || model === 'demo' || operation === 'linear' || alsoCore.includes(name),
+    core:
+      basic ||
+      model === 'demo' ||
+      operation === 'linear' ||
+      operation === 'memory' ||
+      alsoCore.includes(name),
   };
 }
 
@@ -68,6 +76,7 @@ export const trials = [
   ),
   ...shapes.map((shape) => ({ operation: 'encode', ...shape, batch: 1, l0: 100, warm: true })),
   ...['encode', 'decode', 'pass'].map((operation) => ({ operation, ...demo, batch: 512 })),
+  ...shapes.slice(1, 3).map((shape) => ({ ...memory, ...shape })),
   ...doublings,
 ].map(named);
 

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { draw } from '../../bench/plot.mjs';
+import { predictions } from '../../bench/predictions.mjs';
 import { bestPeer, table } from '../../bench/report.mjs';
+import { fill, tell } from '../../bench/story.mjs';
+import { trials } from '../../bench/trials.mjs';
 
 const time = (median: number) => ({ median, fastest: median, deviation: 0, rounds: 9 });
 const row = {
@@ -49,5 +52,37 @@ describe("the bench's table", () => {
 
   it('leaves out what a row does not have', () => {
     expect(table({ 'one trial': bare })).not.toMatch(/NaN|undefined/);
+  });
+});
+
+describe("the bench's document", () => {
+  const name = 'encode gemma-2-2b 2304x16384 b512 l100 strict';
+
+  it('has predictions beside what was measured, and memory per form', () => {
+    const forms = { weightBytes: 3e8, screenBytes: 4e7, rowsBytes: 1.5e8, float32PanelsBytes: 0 };
+    const process = { peakBytes: 6e8, baselineBytes: 5e7 };
+    const { ratios, memory } = tell({
+      rows: { [name]: row },
+      memory: { '2304 x 16384, strict': { ...forms, ...process } },
+    });
+    expect(ratios.split('\n')[2]).toBe(
+      '| encode, batch 512, strict | 2.4x | 7x | 4.00x | 3.00x (oneDNN) | 80 % |',
+    );
+    expect(memory.split('\n')[2]).toBe('| 2304 x 16384, strict | 300 | 40 | 150 | 0 | 600 | 50 |');
+  });
+
+  it('is filled at the marked places, again and again', () => {
+    const document = 'before\n<!-- bench: ratios -->\nold\n<!-- end -->\nafter\n';
+    const once = fill(document, { ratios: 'new' });
+    expect(once).toBe('before\n<!-- bench: ratios -->\nnew\n<!-- end -->\nafter\n');
+    expect(fill(once, { ratios: 'new' })).toBe(once);
+    expect(() => fill(document, { memory: 'new' })).toThrow('no place for memory');
+  });
+
+  it('only predicts trials that exist', () => {
+    const names = trials.map((trial) => trial.name);
+    for (const { name: predicted } of predictions) {
+      expect(names).toContain(predicted.replace(/ (strict|certified|float32)( avx2)?$/, ''));
+    }
   });
 });
