@@ -26,7 +26,7 @@ export const predictions = [
     name: `encode ${gemma} b512 l100 float32`,
     here: [1.5, 1.5],
   },
-  { label: 'the same by AVX2', name: `encode ${gemma} b512 l100 float32 avx2` },
+  { label: 'float32 by AVX2', name: `encode ${gemma} b512 l100 float32 avx2` },
   { label: 'strict by AVX2', name: `encode ${gemma} b512 l100 strict avx2` },
   { label: 'top 64, batch 512, strict', name: `topk ${gemma} b512 l64 strict`, amx: [6, 6] },
   { label: 'decode, batch 512', name: `decode ${gemma} b512 l100 float32`, here: [20, 30] },
