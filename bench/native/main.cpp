@@ -141,7 +141,7 @@ void bench_sae(int64_t d_in, int64_t d_sae, int64_t active) {
                     {"certified", MONOSEM_CERTIFIED},
                     {"fast", MONOSEM_FAST}};
   for (int64_t k : {int64_t{0}, int64_t{64}}) {
-    monosem_sae_plan* plan =
+    cpu::EncoderPlan* plan =
         cpu::sae_plan({d_in, d_sae, matrix(sae.w_enc.get(), d_in, d_sae), sae.bias.data(),
                        theta.data(), nullptr, sae.bias.data(), nullptr, k});
     for (int64_t tokens : {1, 8, 32, 512}) {

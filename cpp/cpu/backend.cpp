@@ -10,11 +10,13 @@
 #include "cpu/isa.h"
 #include "cpu/ops.h"
 
-struct monosem_device {};  // there is one CPU and it has no state of its own
-
 namespace monosem::cpu {
 
 namespace {
+
+// The interface's handles are names without a definition here: the CUDA backend defines them, and
+// one program may hold both.
+EncoderPlan* own(monosem_sae_plan* handle) { return reinterpret_cast<EncoderPlan*>(handle); }
 
 thread_local std::string last_message;
 
@@ -73,9 +75,9 @@ monosem_status device_info(int32_t, monosem_device_info* out) {
 
 monosem_status device_open(int32_t, monosem_device** out) {
   return guarded([&] {
-    microkernels();  // a MONOSEM_ISA that cannot be had is told now
-    static monosem_device cpu;
-    *out = &cpu;
+    microkernels();   // a MONOSEM_ISA that cannot be had is told now
+    static char cpu;  // there is one, and it has no state of its own
+    *out = reinterpret_cast<monosem_device*>(&cpu);
   });
 }
 
@@ -162,11 +164,15 @@ constexpr monosem_backend kTable = {
            int64_t count, float value, monosem_csr* out) {
           return guarded([&] { csr_intervene(*csr, intervention, features, count, value, *out); });
         },
-    .sae_plan = [](monosem_device*, const monosem_sae_encoder* encoder,
-                   monosem_sae_plan** out) { return guarded([&] { *out = sae_plan(*encoder); }); },
-    .sae_plan_free = [](monosem_device*, monosem_sae_plan* plan) { sae_plan_free(plan); },
-    .sae_plan_forms = [](const monosem_sae_plan* plan,
-                         monosem_sae_forms* out) { *out = sae_plan_forms(*plan); },
+    .sae_plan =
+        [](monosem_device*, const monosem_sae_encoder* encoder, monosem_sae_plan** out) {
+          return guarded([&] { *out = reinterpret_cast<monosem_sae_plan*>(sae_plan(*encoder)); });
+        },
+    .sae_plan_free = [](monosem_device*, monosem_sae_plan* plan) { sae_plan_free(own(plan)); },
+    .sae_plan_forms =
+        [](const monosem_sae_plan* plan, monosem_sae_forms* out) {
+          *out = sae_plan_forms(*reinterpret_cast<const EncoderPlan*>(plan));
+        },
     .sae_input =
         [](monosem_device*, const monosem_view* x, int32_t normalize, float factor,
            const float* b_dec, float* out, float* stats) {
@@ -176,8 +182,9 @@ constexpr monosem_backend kTable = {
         [](monosem_device*, monosem_sae_plan* plan, const float* x, int64_t tokens,
            int32_t precision, monosem_cancelled cancelled, void* context, monosem_csr* out,
            monosem_sae_stats* stats) {
-          return guarded(
-              [&] { sae_encode(*plan, x, tokens, precision, cancelled, context, *out, *stats); });
+          return guarded([&] {
+            sae_encode(*own(plan), x, tokens, precision, cancelled, context, *out, *stats);
+          });
         },
     .sae_decode = [](monosem_device*,
                      const monosem_decode* d) { return guarded([&] { sae_decode(*d); }); },

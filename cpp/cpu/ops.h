@@ -56,11 +56,12 @@ void csr_intervene(const monosem_csr& csr, int32_t intervention, const uint32_t*
 // sae_input.cpp
 void sae_input(const View& x, int32_t normalize, float factor, const float* b_dec, float* out,
                float* stats);
-// sae_encode.cpp
-monosem_sae_plan* sae_plan(const monosem_sae_encoder& encoder);
-void sae_plan_free(monosem_sae_plan* plan) noexcept;
-monosem_sae_forms sae_plan_forms(const monosem_sae_plan& plan) noexcept;
-void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
+// sae_plan.cpp and sae_encode.cpp
+struct EncoderPlan;  // the CPU's monosem_sae_plan
+EncoderPlan* sae_plan(const monosem_sae_encoder& encoder);
+void sae_plan_free(EncoderPlan* plan) noexcept;
+monosem_sae_forms sae_plan_forms(const EncoderPlan& plan) noexcept;
+void sae_encode(EncoderPlan& plan, const float* x, int64_t tokens, int32_t precision,
                 monosem_cancelled cancelled, void* context, monosem_csr& out,
                 monosem_sae_stats& stats);
 // sae_decode.cpp

@@ -192,7 +192,7 @@ TokenBlock encode_block_float32(const monosem_sae_encoder& e, PanelsUse& panels,
   return e.k > 0 ? top_k_block(e, panels, x, tokens) : threshold_block(e, panels, x, tokens);
 }
 
-void sae_encode(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
+void sae_encode(EncoderPlan& plan, const float* x, int64_t tokens, int32_t precision,
                 monosem_cancelled cancelled, void* context, monosem_csr& out,
                 monosem_sae_stats& stats) {
   const monosem_sae_encoder& e = plan.encoder;

@@ -46,15 +46,13 @@ const float* PanelsUse::get() {
   return *use_ ? plan_.panels.data.get() : nullptr;
 }
 
-monosem_sae_plan* sae_plan(const monosem_sae_encoder& encoder) {
-  return std::make_unique<monosem_sae_plan>(encoder).release();
+EncoderPlan* sae_plan(const monosem_sae_encoder& encoder) {
+  return std::make_unique<EncoderPlan>(encoder).release();
 }
 
-void sae_plan_free(monosem_sae_plan* plan) noexcept {
-  const std::unique_ptr<monosem_sae_plan> owner(plan);
-}
+void sae_plan_free(EncoderPlan* plan) noexcept { const std::unique_ptr<EncoderPlan> owner(plan); }
 
-monosem_sae_forms sae_plan_forms(const monosem_sae_plan& plan) noexcept {
+monosem_sae_forms sae_plan_forms(const EncoderPlan& plan) noexcept {
   const monosem_sae_forms panels = plan.panels_form.held(), screen = plan.screen_form.held();
   return {panels.float32_panels, screen.screen, screen.rows, 0};
 }

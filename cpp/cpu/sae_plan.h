@@ -13,26 +13,26 @@
 #include "cpu/scratch.h"
 #include "cpu/screen_form.h"
 
+namespace monosem::cpu {
+
 /// Forms are built on first need, by the call that needs them, and released when memory is short or
 /// with the plan. One encode at a time per plan; any number of plans at once.
-struct monosem_sae_plan {
-  explicit monosem_sae_plan(const monosem_sae_encoder& encoder_) : encoder(encoder_) {}
+struct EncoderPlan {
+  explicit EncoderPlan(const monosem_sae_encoder& encoder_) : encoder(encoder_) {}
 
   monosem_sae_encoder encoder;
 
   /// W_enc in float32 panels of `width` features, [panels][d_in][width], padded with zeros: what
   /// the fused kernel streams.
   struct Panels {
-    monosem::cpu::Memory<float> data;
+    Memory<float> data;
     int64_t width = 0;
   } panels;
-  monosem::cpu::ScreenForm screen;
+  ScreenForm screen;
 
-  monosem::cpu::Form panels_form{[this] { panels = {}; }};
-  monosem::cpu::Form screen_form{[this] { screen.release(); }};
+  Form panels_form{[this] { panels = {}; }};
+  Form screen_form{[this] { screen.release(); }};
 };
-
-namespace monosem::cpu {
 
 /// W_enc with features as lanes.
 Operand encoder_operand(const monosem_sae_encoder& encoder);
@@ -41,14 +41,14 @@ Operand encoder_operand(const monosem_sae_encoder& encoder);
 /// end.
 class PanelsUse {
  public:
-  PanelsUse(monosem_sae_plan& plan, int64_t tokens) : plan_(plan), tokens_(tokens) {}
+  PanelsUse(EncoderPlan& plan, int64_t tokens) : plan_(plan), tokens_(tokens) {}
   /// Null: memory is too short for them.
   const float* get();
   /// get() was asked, in vain.
   bool refused() const { return use_.has_value() && !*use_; }
 
  private:
-  monosem_sae_plan& plan_;
+  EncoderPlan& plan_;
   int64_t tokens_;
   std::optional<FormUse> use_;
 };

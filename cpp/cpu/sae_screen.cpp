@@ -28,7 +28,7 @@ bool screen_pays(const monosem_sae_encoder& e, int64_t tokens) {
   return microkernels().digit_bits == 8 || tokens <= kMemoryBound;
 }
 
-bool encode_screened(monosem_sae_plan& plan, const float* x, int64_t tokens, int32_t precision,
+bool encode_screened(EncoderPlan& plan, const float* x, int64_t tokens, int32_t precision,
                      const std::function<void()>& poll, monosem_csr& out,
                      monosem_sae_stats& stats) {
   const monosem_sae_encoder& e = plan.encoder;

@@ -118,7 +118,7 @@ void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidat
   for (size_t i = 0; i < order.size(); ++i) sums[order[i]] = totals[i];
 }
 
-bool screen_threshold(monosem_sae_plan& plan, const float* x, int64_t tokens, int digits,
+bool screen_threshold(EncoderPlan& plan, const float* x, int64_t tokens, int digits,
                       int32_t precision, int64_t most, TokenBlock& block, ScreenCounts& counts) {
   const monosem_sae_encoder& e = plan.encoder;
   const ScreenForm& form = plan.screen;

@@ -50,10 +50,10 @@ void refine(const ScreenForm& form, int64_t d_in, const float* x, const Candidat
             const std::vector<uint32_t>& places, std::vector<float>& sums);
 
 /// Thresholded architectures. False: more than `most` candidates, nothing was done.
-bool screen_threshold(monosem_sae_plan& plan, const float* x, int64_t tokens, int digits,
+bool screen_threshold(EncoderPlan& plan, const float* x, int64_t tokens, int digits,
                       int32_t precision, int64_t most, TokenBlock& block, ScreenCounts& counts);
 /// Top k.
-bool screen_top_k(monosem_sae_plan& plan, const float* x, int64_t tokens, int digits,
-                  int32_t precision, int64_t most, TokenBlock& block, ScreenCounts& counts);
+bool screen_top_k(EncoderPlan& plan, const float* x, int64_t tokens, int digits, int32_t precision,
+                  int64_t most, TokenBlock& block, ScreenCounts& counts);
 
 }  // namespace monosem::cpu

@@ -93,8 +93,8 @@ float certain_above(const float* margins, const float* scores, int64_t count, in
 
 }  // namespace
 
-bool screen_top_k(monosem_sae_plan& plan, const float* x, int64_t tokens, int digits,
-                  int32_t precision, int64_t most, TokenBlock& block, ScreenCounts& counts) {
+bool screen_top_k(EncoderPlan& plan, const float* x, int64_t tokens, int digits, int32_t precision,
+                  int64_t most, TokenBlock& block, ScreenCounts& counts) {
   const monosem_sae_encoder& e = plan.encoder;
   const ScreenForm& form = plan.screen;
   const Microkernels& kernels = *form.kernels;

@@ -58,7 +58,7 @@ struct Plan {
   ~Plan() { cpu::sae_plan_free(plan); }
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
-  monosem_sae_plan* plan;
+  cpu::EncoderPlan* plan;
 };
 
 /// Owns the arrays of a monosem_csr.
@@ -77,7 +77,7 @@ struct Csr {
   }
 };
 
-inline Csr encode(monosem_sae_plan* plan, const std::vector<float>& x, int64_t tokens,
+inline Csr encode(cpu::EncoderPlan* plan, const std::vector<float>& x, int64_t tokens,
                   int32_t precision, monosem_sae_stats* stats = nullptr) {
   Csr out;
   monosem_sae_stats ignored;

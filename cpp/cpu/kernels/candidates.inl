@@ -26,15 +26,15 @@ int64_t candidates(const float* sums, int64_t count, const BoundRow& b, uint32_t
   return found;
 }
 
-/// kTokens (1 to kMostTokens) rows of x against one row of w. A pair's two accumulators and the order
-/// of their sum are the same for all, so that it does not depend on its company. `next` is the row of
-/// w to come, fetched into the second-level cache line by line: all at once, it would keep the rows
-/// of x waiting.
+/// kTokens (1 to kMostTokens) rows of x against one row of w. A pair's two accumulators and the
+/// order of their sum are the same for all, so that it does not depend on its company. `next` is
+/// the row of w to come, fetched into the second-level cache line by line: all at once, it would
+/// keep the rows of x waiting.
 constexpr int kMostTokens = 6;
 
 template <int kTokens, class T>
-void dot_tokens(const T* w, const T* next, const float* x, int64_t x_stride,
-                const uint32_t* tokens, int64_t depth, float* sums) {
+void dot_tokens(const T* w, const T* next, const float* x, int64_t x_stride, const uint32_t* tokens,
+                int64_t depth, float* sums) {
   using Float = Simd::Float;
   constexpr int kLanes = Simd::kLanes;
   const float* row[kTokens];
