@@ -14,6 +14,10 @@ inline constexpr double kRounding = 0x1p-24;
 /// with the kept dimensions, with some to spare.
 inline constexpr double kEstimateRoundings = 16 * kRounding;
 
+/// The least scales of a feature's digits and of a token's. Their product is no less than the least
+/// normal float32, 2^-126: below it a scaled sum would lose digits that no relative bound knows of.
+inline constexpr float kLeastWeightScale = 0x1p-40f, kLeastTokenScale = 0x1p-86f;
+
 /// A bound as float32, not below what it was.
 inline float raised(double bound) {
   return static_cast<float>(bound * (1 + kBoundSlack) + 0x1p-140);

@@ -34,7 +34,7 @@ void quantise_feature(const float* w, int64_t d_in, int8_t* digits, float* round
   const double norm = sum_of(d_in, [&](int64_t i) { return static_cast<double>(w[i]) * w[i]; });
   // Weights that are not finite, or too small to scale, keep digits of 0: then all of the weight is
   // error, or NaN, and the feature is always a candidate.
-  const bool usable = std::isfinite(norm) && largest > 0 && std::isfinite(inverse);
+  const bool usable = std::isfinite(norm) && largest / kWeightDigits >= kLeastWeightScale;
   const float scale = usable ? largest / kWeightDigits : 0.0f;
   int32_t sum = 0;
   if (usable) {

@@ -14,8 +14,6 @@ namespace {
 constexpr int64_t kTileRows = 16;  // of an AMX tile
 // Of digits in one panel: half a second-level cache of 2 MB. The rest is for two panels of weights.
 constexpr int64_t kPanelBytes = 1 << 20;
-// The least largest magnitude that is scaled to digits: far from where float32 underflows.
-constexpr float kLeastScaled = 1e-30f;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -89,7 +87,7 @@ ScreenTokens quantise_tokens(const ScreenForm& form, int64_t d_in, const float* 
         const float largest = kernels.largest_magnitude(centred, d_in);
         const bool finite = std::isfinite(largest) && std::isfinite(outliers);
         // As for weights: what cannot be scaled is all error, what is not finite has no bound.
-        const bool usable = finite && largest >= kLeastScaled;
+        const bool usable = finite && largest / most >= kLeastTokenScale;
         const float inverse = usable ? most / largest : 0.0f,
                     scale = usable ? largest / most : 0.0f;
         const Quantised sums = kernels.quantise(centred, d_in, inverse, scale, shifted_integers);

@@ -46,7 +46,7 @@ TEST(screen_bound_holds_for_every_pair) {
     Random random(41);
     for (int scene = 0; scene < static_cast<int>(Scene::kCount); ++scene)
       for (int digits : digit_choices())
-        for (int64_t d_in : {3, 64, 131, 300}) {
+        for (int64_t d_in : {1, 3, 64, 131, 300}) {
           BoundCheck check;
           const int64_t d_sae = random.integer(1, 300), tokens = random.integer(1, 60);
           check_bound(screen_data(static_cast<Scene>(scene), d_in, d_sae, tokens, random), d_in,
