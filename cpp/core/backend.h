@@ -205,7 +205,7 @@ typedef struct {
  * backend. Per weight of W_enc: */
 typedef struct {
   uint64_t float32_panels; /* CPU: 4. What the fused float32 kernel streams */
-  uint64_t screen;         /* CPU: 1, and 4 for one input dimension in 64 (32 at most) */
+  uint64_t screen;         /* CPU: 1, and 4 for at most one input dimension in 64 */
   uint64_t rows;           /* CPU: its own dtype's, where W_enc is not stored feature by feature */
   uint64_t float16_planes; /* CUDA: 2 for a 16-bit dtype, else 4 */
 } monosem_sae_forms;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/ops.h"
+#include "core/sae_forms.h"
 
 namespace monosem {
 
@@ -22,10 +23,6 @@ void require_weights(const Tensor& t, const char* what) {
     throw Error(kShape, std::string(what) + ": expected a matrix of floats, got " +
                             dtype_name(t.dtype()) + " " + text(t.shape()));
   }
-}
-
-uint64_t total(const monosem_sae_forms& forms) {
-  return forms.float32_panels + forms.screen + forms.rows + forms.float16_planes;
 }
 
 const float* floats_or_null(const Tensor& t) { return t ? t.floats() : nullptr; }
@@ -86,11 +83,12 @@ void SaePlan::encode(const float* x, int64_t tokens, int32_t precision, const Ca
   const auto cancelled = [](void* context) -> int32_t {
     return static_cast<std::atomic<bool>*>(context)->load(std::memory_order_relaxed);
   };
-  const uint64_t before = total(forms());
+  const uint64_t before = total_bytes(forms());
   monosem_sae_stats stats{};
   device().check(table.sae_encode(device().handle(), prepared_, x, tokens, precision,
                                   cancel ? +cancelled : nullptr, cancel.get(), out, &stats));
-  if (total(forms()) > before) encoder_.W_enc.buffer()->page_out();  // the forms are made of it
+  if (total_bytes(forms()) > before)
+    encoder_.W_enc.buffer()->page_out();  // the forms are made of it
   std::lock_guard lock(mutex_);
   stats_ = stats;
 }

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/immortal.h"
+#include "core/sae_forms.h"
 #include "cpu/available_memory.h"
 #include "cpu/ops.h"
 
@@ -53,7 +54,7 @@ class FormCache {
   uint64_t releasable(uint64_t age) const {
     uint64_t bytes = 0;
     for (const Form* form : forms_)
-      if (idle(*form, age)) bytes += bytes_of(form->held_);
+      if (idle(*form, age)) bytes += total_bytes(form->held_);
     return bytes;
   }
   bool release_oldest(uint64_t age) {
@@ -81,7 +82,7 @@ class FormCache {
 
  private:
   static bool idle(const Form& form, uint64_t age) {
-    return form.users_ == 0 && bytes_of(form.held_) > 0 && form.used_at_ < age;
+    return form.users_ == 0 && total_bytes(form.held_) > 0 && form.used_at_ < age;
   }
 
   std::vector<Form*> forms_;
@@ -155,10 +156,6 @@ bool release_oldest_form() {
   }
   if (released) trim();
   return released;
-}
-
-uint64_t bytes_of(const monosem_sae_forms& forms) {
-  return forms.float32_panels + forms.screen + forms.rows + forms.float16_planes;
 }
 
 }  // namespace monosem::cpu

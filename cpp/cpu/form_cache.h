@@ -63,6 +63,4 @@ bool make_room(uint64_t bytes);
 /// Releases the form that was not used for longest. False: there is none out of use.
 bool release_oldest_form();
 
-uint64_t bytes_of(const monosem_sae_forms& forms);
-
 }  // namespace monosem::cpu

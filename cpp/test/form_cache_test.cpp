@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/sae_forms.h"
 #include "cpu/available_memory.h"
 #include "cpu/sae_plan.h"
 #include "test/files.h"
@@ -60,7 +61,7 @@ struct Planned {
               nullptr,
               0}) {}
 
-  uint64_t bytes() const { return cpu::bytes_of(cpu::sae_plan_forms(*plan.plan)); }
+  uint64_t bytes() const { return monosem::total_bytes(cpu::sae_plan_forms(*plan.plan)); }
   /// Returns the path taken.
   std::string encode(const std::vector<float>& x, Csr* out = nullptr,
                      int32_t precision = MONOSEM_STRICT) {
@@ -135,7 +136,7 @@ TEST(form_cache_encodes_without_any_form) {
       const Csr got = encode(plan.plan, x, 70, MONOSEM_STRICT, &stats);
       CHECK(stats.path == std::string(kPacking), stats.path);
       CHECK(same_bits(want.csr, got.csr), "kind " << static_cast<int>(kind));
-      CHECK(cpu::bytes_of(cpu::sae_plan_forms(*plan.plan)) == 0, "built");
+      CHECK(monosem::total_bytes(cpu::sae_plan_forms(*plan.plan)) == 0, "built");
     }
 }
 

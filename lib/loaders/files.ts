@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { MonosemError } from '../error.js';
@@ -17,7 +17,9 @@ export interface SaeFiles {
 /** What there is where a file was looked for: mostly enough to see what went wrong. */
 function neighbours(path: string): string {
   const folder = dirname(path);
-  if (!existsSync(folder)) return `there is no folder ${folder} either`;
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    return `there is no folder ${folder} either`;
+  }
   const names = readdirSync(folder).sort();
   if (names.length === 0) return 'its folder is empty';
   const more = names.length > 8 ? ', ...' : '';

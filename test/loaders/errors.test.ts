@@ -26,6 +26,11 @@ test('a folder that is not there, or lacks a file', async () => {
     code: 'ERR_NOT_FOUND',
     message: expect.stringContaining('nowhere'),
   });
+  const file = join(folder('with file', { 'cfg.json': '{}' }), 'cfg.json');
+  await expect(SAE.loadFromDisk(file)).rejects.toMatchObject({
+    code: 'ERR_NOT_FOUND',
+    message: expect.stringContaining('no folder'),
+  });
   const empty = folder('empty', {});
   await expect(SAE.loadFromDisk(empty)).rejects.toMatchObject({
     code: 'ERR_NOT_FOUND',

@@ -46,13 +46,11 @@ const ITERATIONS_AHEAD = 8;
 
 class MatchingPursuitEncoder implements Encoder {
   readonly #W_dec: Tensor;
-  readonly #W_enc: Tensor;
   readonly #stop: Stopping;
   #iterations = 0;
 
   constructor(W_dec: Tensor, stop: Stopping) {
     this.#W_dec = W_dec;
-    this.#W_enc = W_dec.transpose(0, 1);
     this.#stop = stop;
   }
 
@@ -79,7 +77,7 @@ class MatchingPursuitEncoder implements Encoder {
 
   /** One iteration, in place. Tokens that are done pass unchanged: their v is 0. */
   #step(residual: Tensor, acts: Tensor, going: Tensor): void {
-    const best = residual.matmul(this.#W_enc).relu().topk(1);
+    const best = residual.matmul(this.#W_dec.transpose(0, 1)).relu().topk(1);
     const value = best.values.mul(going);
     const before = new Tensor(native.gather(acts.handle, best.indices.handle));
     const row = new Tensor(native.gatherRows(this.#W_dec.handle, best.indices.handle));
@@ -104,9 +102,8 @@ class MatchingPursuitEncoder implements Encoder {
     return { path: 'matching pursuit', iterations: this.#iterations };
   }
 
-  dispose(): void {
-    this.#W_enc.dispose();
-  }
+  /** Nothing is made of W_dec: an encode under way goes on when the weights are edited meanwhile. */
+  dispose(): void {}
 }
 
 function noPreActivations(): MonosemError {
